@@ -1,0 +1,1 @@
+"""The shared core: layers, positions, the adapter base, the encoder, the model."""

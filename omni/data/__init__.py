@@ -1,0 +1,1 @@
+"""From raw samples to batches: loaders, transforms, collation, data sets."""

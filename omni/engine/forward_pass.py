@@ -1,0 +1,103 @@
+"""One batch through one model, lazily: every result is computed on first use, once, and shared by all objectives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omni.core.model import OmniModel
+from omni.errors import ConfigError
+from omni.types import Batch, CoreOutput, SlotEmbedding, SlotTokens
+
+
+class ForwardPass:
+    """The heart of training.
+
+    Args:
+        model: the OmniModel.
+        batch: one batch on the model's device.
+        generator: CPU generator for permutations and masks, seeded alike on every rank, advanced by who draws.
+        step: the optimizer step, for objectives that follow a schedule.
+    """
+
+    def __init__(
+        self, model: OmniModel, batch: Batch, *, generator: torch.Generator | None = None, step: int = 0
+    ) -> None:
+        self.model = model
+        self.batch = batch
+        self.generator = generator
+        self.step = step
+        self._results: dict[Any, Any] = {}
+
+    def _once(self, key: Any, compute: Any) -> Any:
+        if key not in self._results:
+            self._results[key] = compute()
+        return self._results[key]
+
+    def present(self, slot: str) -> Tensor:
+        """(B,) bool: which samples have the slot."""
+        if slot not in self.batch.present:
+            raise ConfigError(
+                f"The batch knows no slot {slot!r} (it has {', '.join(self.batch.present)}). "
+                "Name the slot in the data set's or the model's `slots`, or take it out of the objective."
+            )
+        return self.batch.present[slot]
+
+    def core(self, slot: str) -> CoreOutput | None:
+        """Core output of the samples that have the slot, alone through the core; None where no sample of this process
+        has it, or where only precomputed pooled features are there."""
+        return self._once(("core", slot), lambda: self._compute_core(slot))
+
+    def pooled(self, slot: str) -> Tensor:
+        """(S, D) pooled states of the samples that have the slot."""
+        return self._once(("pooled", slot), lambda: self._compute_pooled(slot))
+
+    def embedding(self, slot: str) -> SlotEmbedding:
+        """Projected embeddings (B, E) of the whole batch."""
+        return self._once(("embedding", slot), lambda: self._compute_embedding(slot))
+
+    def tokens(self, slot: str) -> SlotTokens:
+        """Hidden tokens (B, L, D) of the whole batch; L is 1 where nobody has the slot."""
+        return self._once(("tokens", slot), lambda: self._compute_tokens(slot))
+
+    def _inputs(self, slot: str) -> dict[str, Tensor] | None:
+        self.present(slot)  # raises for an unknown slot
+        return self.batch.inputs.get(slot) or None
+
+    def _compute_core(self, slot: str) -> CoreOutput | None:
+        inputs = self._inputs(slot)
+        if inputs is None or "pooled_BD" in inputs:
+            return None
+        return self.model.encode_slot(slot, inputs)
+
+    def _compute_pooled(self, slot: str) -> Tensor:
+        inputs = self._inputs(slot)
+        if inputs is not None and "pooled_BD" in inputs:
+            return inputs["pooled_BD"]
+        core = self.core(slot)
+        if core is None:
+            return torch.zeros(0, self.model.width, device=self.present(slot).device)
+        return core.pooled[slot]
+
+    def _compute_embedding(self, slot: str) -> SlotEmbedding:
+        present_B = self.present(slot)
+        values = self.model.project(slot, self.pooled(slot))
+        values_BE = self.model.fill_missing(slot, values, present_B)
+        return SlotEmbedding(values_BE=values_BE, present_B=present_B)
+
+    def _compute_tokens(self, slot: str) -> SlotTokens:
+        present_B = self.present(slot)
+        core = self.core(slot)
+        width = self.model.width
+        if core is None:
+            hidden = torch.zeros(len(self.batch), 1, width, device=present_B.device)
+            nothing_BL = hidden.new_zeros(len(self.batch), 1, dtype=torch.bool)
+            return SlotTokens(hidden_BLD=hidden, valid_BL=nothing_BL, present_B=present_B)
+        tokens, valid = core.tokens(slot), core.valid(slot)
+        hidden = tokens.new_zeros(len(self.batch), tokens.shape[1], width)
+        valid_BL = valid.new_zeros(len(self.batch), tokens.shape[1])
+        hidden = hidden.masked_scatter(present_B[:, None, None].expand_as(hidden), tokens)
+        valid_BL[present_B] = valid
+        return SlotTokens(hidden_BLD=hidden, valid_BL=valid_BL, present_B=present_B)

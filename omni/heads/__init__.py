@@ -1,0 +1,1 @@
+"""Task heads: the base and what the core itself needs."""

@@ -1,0 +1,1 @@
+"""Metrics: the base and retrieval."""

@@ -1,0 +1,1 @@
+"""Training objectives: pure functions in ``functional``, thin modules over them beside it."""
