@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import importlib
 import json
 import os
 import platform
@@ -80,7 +79,7 @@ def main() -> int:
         return 2
     print(json.dumps(machine()))
     rows = []
-    for name, (module, function) in chosen.items():
+    for _name, (module, function) in chosen.items():
         start = time.perf_counter()
         for row in run_alone(module, function):
             row["took_s"] = round(time.perf_counter() - start, 1)
