@@ -40,8 +40,7 @@ test: lint  ## lint and the quick tests (under 12 minutes)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --durations 15
 
 test-slow: $(VENV)/.installed-all  ## fresh environments, kills, real data, converters (under 60 minutes)
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m slow --durations 15
-	$(BIN)/python tools/record_slow_tests.py
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tools/record_slow_tests.py
 
 bench: $(VENV)/.installed-all  ## every number in the README, beside its peer
 	$(BIN)/python tools/benchmark.py
