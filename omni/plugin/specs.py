@@ -286,7 +286,7 @@ class HookReturn:
     """Which hook returns which spec; used by the manager to check return types."""
 
     hook: str
-    spec: type
+    spec: type[Any]
     many: bool = True
 
 

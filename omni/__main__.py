@@ -1,0 +1,5 @@
+"""``python -m omni`` is the same as ``omni``."""
+
+from omni.cli import main
+
+main()
