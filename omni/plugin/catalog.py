@@ -93,21 +93,7 @@ class Catalog:
             MissingDependencyError: a Python module is not installed.
             PluginError: anything else goes wrong in the import, or the module has no such object.
         """
-        owner = _owner(needed_by)
-        module_name, _, attribute = target.partition(":")
-        try:
-            module = import_module(module_name)
-        except OmniError:
-            raise
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(_missing_module(error, target, owner, needed_by)) from error
-        except Exception as error:
-            raise PluginError(f"{owner}{target} cannot be imported: {type(error).__name__}: {error}") from error
-        try:
-            return getattr(module, attribute)
-        except AttributeError:
-            guess = did_you_mean(attribute, [name for name in vars(module) if not name.startswith("_")])
-            raise PluginError(f"{owner}module {module_name} has no {attribute!r}.{guess}") from None
+        return resolve_target(target, needed_by=needed_by)
 
     def explain_unknown(self, kind: str, name: str) -> str:
         """The message for a name that no working plugin provides."""
@@ -166,6 +152,25 @@ class Catalog:
                 f"No component kind {kind!r}. Kinds: {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
             )
         return self._entries[kind]
+
+
+def resolve_target(target: str, *, needed_by: Entry | None = None) -> Any:
+    """See Catalog.resolve; needs no catalog."""
+    owner = _owner(needed_by)
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = import_module(module_name)
+    except OmniError:
+        raise
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(_missing_module(error, target, owner, needed_by)) from error
+    except Exception as error:
+        raise PluginError(f"{owner}{target} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        guess = did_you_mean(attribute, [name for name in vars(module) if not name.startswith("_")])
+        raise PluginError(f"{owner}module {module_name} has no {attribute!r}.{guess}") from None
 
 
 def _owner(entry: Entry | None) -> str:
