@@ -64,7 +64,7 @@ class ModelConfig:
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1.")
         for slot in self.missing:
             if slot not in self.slots:
-                raise ConfigError(f"`missing` names the slot {slot!r}, which is not in slots ({', '.join(self.slots)}).")
+                raise ConfigError(f"`missing` names {slot!r}, which is not one of the slots {', '.join(self.slots)}.")
         for modality in self.adapters:
             if modality not in self.modalities:
                 raise ConfigError(

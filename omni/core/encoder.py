@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from omni.core.layers import NORM_EPS, Block
 from omni.errors import ConfigError, InputError
@@ -118,7 +117,7 @@ class OmniCore(nn.Module):
         valid_BL: Tensor | None,
         tokens_BLD: Tensor,
     ) -> list[Tensor | None]:
-        """What is added to the logits: one (1 or B, H, 1 or L, L) for all layers, or one a layer. Built once a forward."""
+        """What is added to the logits: one (1 or B, H, 1 or L, L) for all layers, or one a layer; built once."""
         device = tokens_BLD.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens_BLD.dtype
         count = max(1, *(len(sequence.bias) for sequence in segments.values()))
@@ -189,7 +188,3 @@ def _mask_keys(bias: Tensor | None, valid_BL: Tensor | None, dtype: torch.dtype)
         return torch.zeros(padded.shape, dtype=dtype, device=valid_BL.device).masked_fill(padded, lowest)
     return bias.to(dtype).masked_fill(padded, lowest)
 
-
-def pad_tokens(tokens_BLD: Tensor, length: int) -> Tensor:
-    """Zeros appended to the token axis up to ``length``."""
-    return F.pad(tokens_BLD, (0, 0, 0, length - tokens_BLD.shape[1]))

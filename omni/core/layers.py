@@ -190,6 +190,11 @@ class LogitScale(nn.Module):
         self.log_max = None if max is None else math.log(max)
 
     def forward(self) -> Tensor:
-        """Scalar multiplier."""
-        log_scale = self.log_scale if self.log_max is None else self.log_scale.clamp(0.0, self.log_max)
-        return log_scale.exp()
+        """Scalar multiplier. In training the parameter itself is brought back into its bounds first, so that it keeps a
+        gradient there."""
+        if self.log_max is None:
+            return self.log_scale.exp()
+        if self.training:
+            with torch.no_grad():
+                self.log_scale.clamp_(0.0, self.log_max)
+        return self.log_scale.clamp(0.0, self.log_max).exp()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +116,7 @@ class OmniModel(nn.Module):
     def fill_missing(self, slot: str, values_SE: Tensor, present_B: Tensor) -> Tensor:
         """(B, E): the S rows at their places, elsewhere the slot's learnt missing embedding or zeros.
 
-        The missing embedding is normalised like the others. Differentiable in both; no row is copied when all are there.
+        The missing embedding is normalised like the others. Differentiable in both.
         """
         filled = values_SE.new_zeros(len(present_B), values_SE.shape[1])
         if slot in self.missing:
@@ -144,7 +143,7 @@ class OmniModel(nn.Module):
     def project_joint(self, output: CoreOutput, *, present: Mapping[str, Tensor] | None = None) -> Tensor:
         """(B, E) from a fused CoreOutput."""
         if self.joint_projection is None:
-            raise ConfigError("This model has no joint projection; build it with joint=True and train a fused objective.")
+            raise ConfigError("This model has no joint projection; build it with joint=True, train a fused objective.")
         pooled_ZBD = torch.stack(list(output.pooled.values()))
         if present is None:
             return self.joint_projection(pooled_ZBD.mean(0))

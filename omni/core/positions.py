@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omni.core.resampling import ANY_RATIO, PUBLISHED_RATIOS, offset_matrix
+
 SUMMARY_IDS = 3  # query is the summary token; key is the summary token; both are
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half types as float32, others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def log_bucket_ids(length: int, *, bucket: int, max_distance: int = 1024) -> Tensor:
@@ -128,22 +135,31 @@ class LogBucketBias(_RelativeBias):
 class GridBias(_RelativeBias):
     """Position bias of a 2d grid; grids of another size than the table's read it at stretched offsets.
 
-    An axis that is no longer than the table's uses the learnt offsets as they are. On a longer axis distances are
-    mapped to the learnt ones by a geometric sequence (near offsets stay nearly unchanged, the farthest learnt one lands
-    on the farthest new one) and the table is read there bicubically, as BEiT does when it loads weights.
+    An axis that is no longer than the table's uses the learnt offsets as they are. A longer one spreads them in a
+    geometric sequence (see omni.core.resampling): near offsets stay nearly unchanged, the farthest lands on the farthest.
 
     Args:
         num_heads: H.
         grid: (height, width) in tokens that the table is made for; (2h-1)(2w-1) + 3 rows.
         num_tables: 1 = shared by all layers, or the number of layers.
         summary: the first token is a summary token.
+        published: bound the geometric ratio as the published code does.
     """
 
-    def __init__(self, *, num_heads: int, grid: tuple[int, int], num_tables: int = 1, summary: bool = True) -> None:
-        self_ids = (2 * grid[0] - 1) * (2 * grid[1] - 1)
-        super().__init__(num_ids=self_ids + SUMMARY_IDS, num_heads=num_heads, num_tables=num_tables)
+    def __init__(
+        self,
+        *,
+        num_heads: int,
+        grid: tuple[int, int],
+        num_tables: int = 1,
+        summary: bool = True,
+        published: bool = False,
+    ) -> None:
+        offset_ids = (2 * grid[0] - 1) * (2 * grid[1] - 1)
+        super().__init__(num_ids=offset_ids + SUMMARY_IDS, num_heads=num_heads, num_tables=num_tables)
         self.grid = (int(grid[0]), int(grid[1]))
         self.summary = summary
+        self.ratios = PUBLISHED_RATIOS if published else ANY_RATIO
 
     def forward(self, height: int, width: int) -> tuple[Tensor, ...]:
         """Bias of a ``height`` x ``width`` grid and the summary token: one tensor (1, H, L, L) a table."""
@@ -155,37 +171,12 @@ class GridBias(_RelativeBias):
 
     def resized(self, table: Tensor, *, height: int, width: int) -> Tensor:
         """The table (N_ids, H) read at the offsets of a ``height`` x ``width`` grid; differentiable."""
-        offsets_table, summary_table = table[:-SUMMARY_IDS], table[-SUMMARY_IDS:]
-        image = offsets_table.t().reshape(1, -1, 2 * self.grid[0] - 1, 2 * self.grid[1] - 1).float()
-        rows = _stretched_offsets(height, self.grid[0]).to(image)
-        columns = _stretched_offsets(width, self.grid[1]).to(image)
-        where = torch.stack((columns[None, :].expand(len(rows), -1), rows[:, None].expand(-1, len(columns))), -1)
-        read = F.grid_sample(image, where[None], mode="bicubic", padding_mode="border", align_corners=True)
-        return torch.cat((read.flatten(2)[0].t().to(table.dtype), summary_table))
-
-
-def _stretched_offsets(length: int, trained: int) -> Tensor:
-    """Where the offsets -(length-1) .. length-1 lie among the trained ones, scaled to [-1, 1] (+-1 = trained - 1)."""
-    distance = torch.arange(length, dtype=torch.float64)
-    if trained == 1:
-        return torch.zeros(2 * length - 1, dtype=torch.float64)
-    if length > trained:
-        ratio = _geometric_ratio(trained - 1, length - 1)
-        distance = torch.log1p(distance * (ratio - 1)) / math.log(ratio)
-    half = distance / (trained - 1)
-    return torch.cat((-half.flip(0)[:-1], half))
-
-
-def _geometric_ratio(terms: int, total: float) -> float:
-    """The ratio q > 1 with 1 + q + ... + q^(terms-1) = total, by bisection; total > terms."""
-    low, high = 1.0 + 1e-9, 1.0 + float(total)
-    for _ in range(200):
-        middle = (low + high) / 2
-        if math.expm1(terms * math.log(middle)) / (middle - 1) < total:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+        offsets, summary = table[:-SUMMARY_IDS], table[-SUMMARY_IDS:]
+        image_YXH = at_least_float32(offsets).view(2 * self.grid[0] - 1, 2 * self.grid[1] - 1, -1)
+        down = offset_matrix(height, self.grid[0], self.ratios).to(image_YXH)
+        right = offset_matrix(width, self.grid[1], self.ratios).to(image_YXH)
+        read = torch.einsum("ay,bx,yxh->abh", down, right, image_YXH)
+        return torch.cat((read.flatten(0, 1).to(table.dtype), summary))
 
 
 class AbsolutePositions1d(nn.Module):
@@ -228,6 +219,6 @@ class AbsolutePositions2d(nn.Module):
             return self.weight[None]
         first = int(self.summary)
         table = self.weight[first:].t().reshape(1, -1, *self.grid)
-        read = F.interpolate(table.float(), size=(height, width), mode="bicubic", align_corners=False)
+        read = F.interpolate(at_least_float32(table), size=(height, width), mode="bicubic", align_corners=False)
         patches = read.flatten(2).transpose(1, 2).to(self.weight.dtype)
         return torch.cat((self.weight[None, :first], patches), 1)

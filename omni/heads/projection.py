@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omni.core.layers import NORM_EPS, init_linear
+from omni.core.positions import at_least_float32
 from omni.errors import ConfigError
 
 EMBEDDING_NORMS = ("l2", "layernorm", "none")
@@ -64,5 +64,5 @@ class Projection(nn.Module):
     def normalise(self, values: Tensor) -> Tensor:
         """The embedding norm alone, of (..., E) values."""
         if self.norm_kind == "l2":
-            return F.normalize(values.float() if values.dtype in (torch.float16, torch.bfloat16) else values, dim=-1)
+            return F.normalize(at_least_float32(values), dim=-1)
         return self.norm(values)
