@@ -136,7 +136,8 @@ class GridBias(_RelativeBias):
     """Position bias of a 2d grid; grids of another size than the table's read it at stretched offsets.
 
     An axis that is no longer than the table's uses the learnt offsets as they are. A longer one spreads them in a
-    geometric sequence (see omni.core.resampling): near offsets stay nearly unchanged, the farthest lands on the farthest.
+    geometric sequence (see omni.core.resampling): near offsets stay nearly unchanged, the farthest lands on the
+    farthest.
 
     Args:
         num_heads: H.

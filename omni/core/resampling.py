@@ -1,4 +1,4 @@
-"""Reading a table of learnt offsets at the offsets of a larger grid: geometric knots and an interpolating cubic spline."""
+"""Reading a table of learnt offsets at the offsets of a larger grid: geometric knots, interpolating cubic spline."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def offset_matrix(length: int, trained: int, ratios: tuple[float, float] = ANY_R
     """The linear map from values at the offsets -(trained-1) .. trained-1 to values at -(length-1) .. length-1.
 
     An axis that is no longer than the trained one is cut out of the table. For a longer axis the learnt offsets are
-    spread in a geometric sequence 1, 1+q, 1+q+q^2, ... whose last reaches the farthest new offset, and read by the cubic
-    spline through them (not-a-knot ends), as BEiT and ONE-PEACE do when they load weights.
+    spread in a geometric sequence 1, 1+q, 1+q+q^2, ... whose last reaches the farthest new offset, and read by the
+    cubic spline through them (not-a-knot ends), as BEiT and ONE-PEACE do when they load weights.
 
     Args:
         length: tokens of the new axis.
@@ -41,13 +41,14 @@ def offset_matrix(length: int, trained: int, ratios: tuple[float, float] = ANY_R
 
 
 def geometric_ratio(terms: int, total: float, bracket: tuple[float, float]) -> float:
-    """The q within ``bracket`` with 1 + q + ... + q^(terms-1) nearest to ``total``, by bisection."""
+    """The q within ``bracket`` with 1 + q + ... + q^(terms-1) nearest to ``total``: bisected to 1e-6, last q tried."""
     low, high = bracket
-    for _ in range(100):
-        middle = (low + high) / 2
-        with_middle = math.expm1(min(terms * math.log(middle), 700.0)) / (middle - 1)
-        low, high = (low, middle) if with_middle > total else (middle, high)
-    return (low + high) / 2
+    ratio = low
+    while high - low > 1e-6:
+        ratio = (low + high) / 2
+        with_ratio = math.expm1(min(terms * math.log(ratio), 700.0)) / (ratio - 1)
+        low, high = (low, ratio) if with_ratio > total else (ratio, high)
+    return ratio
 
 
 def spline_matrix(knots: Tensor, where: Tensor) -> Tensor:
