@@ -1,0 +1,101 @@
+"""Loading: a slot's value (path, bytes, in-memory object) -> the raw value that its modality's transforms take.
+
+Which modality a value is of is said by its slot, never guessed from its type, rank or ending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omni.errors import InputError, OmniError
+from omni.plugin.catalog import get_catalog
+from omni.plugin.specs import ModalitySpec
+
+SHOWN_CHARACTERS = 80
+
+
+class SlotLoader:
+    """Loads the values of one slot through the loader of its modality.
+
+    Args:
+        slot: the slot's name, for messages.
+        modality: a modality of the catalog.
+        options: keyword arguments of the modality's loader.
+
+    Raises:
+        UnknownComponentError: no installed plugin provides the modality.
+    """
+
+    def __init__(self, slot: str, *, modality: str, options: Mapping[str, Any] | None = None) -> None:
+        catalog = get_catalog()
+        entry = catalog.get("modality", modality)
+        self.slot = slot
+        self.spec: ModalitySpec = entry.spec
+        self.options = dict(options or {})
+        self._load: Callable[..., Any] = catalog.resolve(self.spec.loader, needed_by=entry)
+
+    def __call__(self, value: Any) -> Any:
+        """The raw value.
+
+        Args:
+            value: a path (``Path``, or a string where the modality is read from files), bytes of such a file, or an
+                in-memory object that the modality's loader knows.
+
+        Raises:
+            InputError: the file is missing or cannot be read, or the value is of no type that the loader takes; the
+                message names the slot and the file.
+        """
+        if value is None:
+            raise InputError(f"Slot {self.slot!r} has no value (None). Leave a missing slot out of the sample.")
+        if is_path(value, self.spec):
+            value = Path(value)
+            if not value.is_file():
+                raise InputError(f"Slot {self.slot!r}: {_why_no_file(value)}")
+        try:
+            return self._load(value, **self.options)
+        except InputError as error:
+            raise InputError(f"Slot {self.slot!r}: {_with_name(str(error), value)}") from error
+        except OmniError:
+            raise
+        except (OSError, ValueError, TypeError, EOFError, SyntaxError) as error:
+            raise InputError(
+                f"Slot {self.slot!r}: {describe(value)} cannot be read as {self.spec.name}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def is_path(value: Any, spec: ModalitySpec) -> bool:
+    """True for a ``Path``, and for a string of a modality that is read from files (its spec names file endings);
+    strings of the other modalities are the values themselves."""
+    return isinstance(value, Path) or (isinstance(value, str) and bool(spec.extensions))
+
+
+def describe(value: Any) -> str:
+    """A value in a few words, for messages."""
+    if isinstance(value, Path):
+        return f"the file {str(value)!r}"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"{len(value)} bytes"
+    if isinstance(value, str):
+        shown = value if len(value) <= SHOWN_CHARACTERS else value[: SHOWN_CHARACTERS - 3] + "..."
+        return repr(shown)
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{str(path)!r} is a folder; give the files in it."
+    nearest = next((parent for parent in path.parents if parent.is_dir()), None)
+    if nearest is not None and nearest != path.parent and str(nearest) != ".":
+        return f"no file {str(path)!r} (there is a folder {str(nearest)!r}, and nothing of the rest)."
+    return f"no file {str(path)!r}. Check the name" + ("." if path.is_absolute() else f"; it is relative to {Path.cwd()}.")
+
+
+def _with_name(message: str, value: Any) -> str:
+    """The loader's message, with the file's name if it forgot it."""
+    if isinstance(value, Path) and str(value) not in message and value.name not in message:
+        return f"{describe(value)}: {message}"
+    return message

@@ -1,0 +1,163 @@
+"""Rows of a manifest file by number: JSON lines, Parquet, CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from omni.errors import InputError, MissingDependencyError
+
+JSON_LINES = (".jsonl", ".ndjson", ".json_lines")
+PARQUET = (".parquet", ".pq")
+TABLES = {".csv": ",", ".tsv": "\t"}
+
+
+class Rows(Protocol):
+    """Rows of a manifest.
+
+    Attributes:
+        columns: names of the columns, in the order of first appearance.
+    """
+
+    columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One row; a value that is not given is absent or None."""
+
+
+def open_rows(path: Path) -> Rows:
+    """The rows of a manifest, read as its ending says.
+
+    Raises:
+        InputError: no such file, unknown ending, or a malformed row (names file and line).
+        MissingDependencyError: Parquet without pyarrow.
+    """
+    if not path.is_file():
+        raise InputError(f"No manifest {str(path)!r}" + (": it is a folder." if path.is_dir() else "."))
+    ending = path.suffix.lower()
+    if ending in JSON_LINES:
+        return JsonLines(path)
+    if ending in PARQUET:
+        return ParquetRows(path)
+    if ending in TABLES:
+        return TableRows(path, TABLES[ending])
+    known = ", ".join((*JSON_LINES, *PARQUET, *TABLES))
+    raise InputError(f"The manifest {str(path)!r} ends with {ending!r}; omni reads {known}.")
+
+
+class JsonLines:
+    """One JSON object a line; blank lines are skipped. Only the lines' offsets are kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        columns: dict[str, None] = {}
+        offsets, offset = [], 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    columns.update(dict.fromkeys(self._parse(line, f"line {number}")))
+                    offsets.append(offset)
+                offset += len(line)
+        self.columns = tuple(columns)
+        self._offsets = np.asarray(offsets, np.int64)
+        self._file: Any = None
+        self._process = 0
+
+    def _parse(self, line: bytes, where: str) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{self.path}, {where}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{self.path}, {where}: a {type(row).__name__}, but each line must be a JSON object.")
+        return row
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if self._file is None or self._process != os.getpid():  # a file position must not be shared with a fork
+            self._file, self._process = self.path.open("rb"), os.getpid()
+        self._file.seek(self._offsets[index])
+        return self._parse(self._file.readline(), f"row {index + 1}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+
+class TableRows:
+    """CSV or TSV with a header line, in memory; an empty field is a missing value."""
+
+    def __init__(self, path: Path, delimiter: str) -> None:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            try:
+                lines = [line for line in reader if line]
+            except csv.Error as error:
+                raise InputError(f"{path}, line {reader.line_num}: {error}") from error
+        if not lines:
+            raise InputError(f"The manifest {str(path)!r} is empty: its first line must name the columns.")
+        self.columns = tuple(lines[0])
+        for number, line in enumerate(lines[1:], 2):
+            if len(line) != len(self.columns):
+                raise InputError(f"{path}, row {number}: {len(line)} fields, but the header names {len(self.columns)}.")
+        self._rows = lines[1:]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: value or None for name, value in zip(self.columns, self._rows[index], strict=True)}
+
+
+class ParquetRows:
+    """A Parquet file, in memory as Arrow."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow as arrow
+            import pyarrow.parquet as parquet
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"Reading {path} needs pyarrow, which is not installed. Install it with: pip install 'omni-core[parquet]'"
+            ) from error
+        try:
+            self._table = parquet.read_table(path, memory_map=True).combine_chunks()
+        except (arrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"The manifest {str(path)!r} is no Parquet file: {error}") from error
+        self.columns = tuple(self._table.column_names)
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {name: _plain(self._table.column(name)[index].as_py()) for name in self.columns}
+
+
+def _plain(value: Any) -> Any:
+    """NaN as missing, and the {"bytes", "path"} structure of Hugging Face data sets as what it holds."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, dict) and set(value) == {"bytes", "path"}:
+        return value["bytes"] if value["bytes"] is not None else value["path"]
+    return value
+
+
+def first_duplicate(names: Sequence[str]) -> tuple[int, int] | None:
+    """Positions of the first two equal names, or None."""
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name in seen:
+            return seen[name], position
+        seen[name] = position
+    return None
