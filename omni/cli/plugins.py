@@ -71,7 +71,7 @@ def check_plugin(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show why a plugin does not work, and run the contract tests of what it provides. Exit code 1: something fails."""
-    from omni.testing.check import check_status
+    from omni.testing.report import check_status
 
     catalog = look()
     found = [status for status in catalog.plugins if status.name == name]
