@@ -56,8 +56,8 @@ def stack_pooled(slot: str, items: Sequence[Mapping[str, Tensor]]) -> dict[str, 
 def collate_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
     """name -> (B, ...) tensor: float32 for real numbers, int64 for whole ones, bool for truth values.
 
-    Where a sample lacks a target that another has, whole numbers hold -100 (which cross entropy ignores) and real ones NaN;
-    truth values cannot say "unknown" and become real.
+    Where a sample lacks a target that another has, whole numbers hold -100 (which cross entropy ignores) and
+    real ones NaN; truth values cannot say "unknown" and become real.
 
     Raises:
         InputError: a target is no number, or shapes differ; names the sample.
@@ -73,7 +73,7 @@ def _collate_target(name: str, samples: Sequence[Sample]) -> Tensor:
     for sample, array in zip(samples, arrays, strict=True):
         if array is not None and array.shape != shape:
             raise InputError(
-                f"Sample {sample.id!r}: target {name!r} has shape {array.shape}, an earlier sample of the batch {shape}."
+                f"Sample {sample.id!r}: target {name!r} has shape {array.shape}, earlier ones {shape}."
             )
     kinds = {array.dtype.kind for array in known}
     if kinds <= {"b"} and len(known) == len(arrays):

@@ -24,9 +24,9 @@ KEY_BYTES = 16
 class ManifestDataset(Dataset):
     """Samples of a manifest: JSON lines, Parquet, CSV or TSV, one column a slot.
 
-    A value is a path relative to ``root`` where the slot's modality is read from files (its spec names file endings), and
-    the value itself otherwise; bytes and lists are always the value itself. Missing values (absent, null, NaN, an empty
-    field) are missing slots.
+    A value is a path relative to ``root`` where the slot's modality is read from files (its spec names file
+    endings), and the value itself otherwise; bytes and lists are always the value itself.
+    Missing values (absent, null, NaN, an empty field) are missing slots.
 
     Args:
         path: the manifest.
@@ -76,8 +76,8 @@ class ManifestDataset(Dataset):
         found = {column: column for column in self.rows.columns if column in installed}
         if not found:
             raise ConfigError(
-                f"{self.path} has no column called like an installed modality ({', '.join(installed)}); its columns are "
-                f"{', '.join(self.rows.columns)}. Say which is which: slots={{'slot': 'column'}}."
+                f"{self.path} has no column called like an installed modality ({', '.join(installed)}); its "
+                f"columns are {', '.join(self.rows.columns)}. Say which is which: slots={{'slot': 'column'}}."
             )
         return found
 

@@ -91,7 +91,8 @@ def _why_no_file(path: Path) -> str:
     nearest = next((parent for parent in path.parents if parent.is_dir()), None)
     if nearest is not None and nearest != path.parent and str(nearest) != ".":
         return f"no file {str(path)!r} (there is a folder {str(nearest)!r}, and nothing of the rest)."
-    return f"no file {str(path)!r}. Check the name" + ("." if path.is_absolute() else f"; it is relative to {Path.cwd()}.")
+    relative = "" if path.is_absolute() else f"; it is relative to {Path.cwd()}"
+    return f"no file {str(path)!r}. Check the name{relative}."
 
 
 def _with_name(message: str, value: Any) -> str:

@@ -129,7 +129,7 @@ class ParquetRows:
             import pyarrow.parquet as parquet
         except ImportError as error:
             raise MissingDependencyError(
-                f"Reading {path} needs pyarrow, which is not installed. Install it with: pip install 'omni-core[parquet]'"
+                f"Reading {path} needs pyarrow, which is not installed. Fix: pip install 'omni-core[parquet]'"
             ) from error
         try:
             self._table = parquet.read_table(path, memory_map=True).combine_chunks()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from omni.data.collate import POOLED_KEY, Item, collate_targets, presence, stack_pooled
@@ -15,6 +15,7 @@ from omni.data.transform import Transform
 from omni.errors import ConfigError, InputError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.suggest import did_you_mean
+from omni.registry import check_arguments
 from omni.types import Batch, Sample
 
 RESERVED = ("modality", "type", "loader")
@@ -142,7 +143,7 @@ class Processor:
             ids=[item.sample.id for item in items],
             targets=collate_targets([item.sample for item in items]),
             meta=[item.sample.meta for item in items],
-            indices_B=None if None in indices else _long(indices),
+            indices_B=None if None in indices else torch.tensor(indices, dtype=torch.long),
             views=tuple(self._inputs([item.views[i] for item in items]) for i in range(views.pop())),
         )
 
@@ -205,14 +206,7 @@ def build_transform(slot: str, name: str, *, modality: str, settings: Mapping[st
             f"Transforms for {modality}: {', '.join(fitting) or 'none'}."
         )
     factory = catalog.component("transform", name)
-    known = inspect.signature(factory).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        for key in settings:
-            if key not in known:
-                raise ConfigError(
-                    f"Slot {slot!r}: the transform {name!r} has no setting {key!r} (it has: "
-                    f"{', '.join(known) or 'none'}).{did_you_mean(key, known)}"
-                )
+    check_arguments(factory, settings, what=f"Slot {slot!r}: the transform {name!r}")
     try:
         return factory(**settings)
     except OmniError:
@@ -229,9 +223,3 @@ def _with_paths(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             if (folder / value).is_file():
                 result[key] = str(folder / value)
     return result
-
-
-def _long(indices: Sequence[int | None]) -> Tensor:
-    import torch
-
-    return torch.tensor(indices, dtype=torch.long)
