@@ -246,7 +246,7 @@ def register(plugin: Any, name: str) -> PluginStatus:
             source=getattr(plugin, "__name__", type(plugin).__name__),
             rank=2,
             load=lambda: plugin,
-            single_file=True,
+            by_hand=True,
         )
         _registered.append(candidate)
         status = _last(reload().plugins)

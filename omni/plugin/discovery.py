@@ -27,7 +27,8 @@ class Candidate:
         rank: 0 built-in, 1 the distribution that known_plugins.toml names for this plugin, 2 any other. Where two claim
             one name the lower rank stays; among equals none does.
         load: imports it and returns the plugin object.
-        single_file: a one-file plugin, which may import torch, since it has nowhere else to put its classes.
+        by_hand: a one-file plugin or one registered in process. Since the user named it, OMNI_PLUGINS need not; it may
+            import torch, since it has nowhere else to put its classes.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Candidate:
     source: str
     rank: int
     load: Callable[[], Any]
-    single_file: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ class Switches:
         names = {candidate.name, normalized(candidate.distribution)}
         if names & self.disabled:
             return "switched off by OMNI_DISABLE_PLUGINS"
-        if self.allowed is not None and candidate.rank > 0 and not names & self.allowed:
+        named = candidate.rank == 0 or candidate.by_hand
+        if self.allowed is not None and not named and not names & self.allowed:
             return "not listed in OMNI_PLUGINS"
         return ""
 
@@ -173,7 +175,7 @@ def file_candidates() -> list[Candidate]:
             source=path,
             rank=2,
             load=lambda path=path: _import_file(Path(path)),  # type: ignore[misc]
-            single_file=True,
+            by_hand=True,
         )
         for path in dict.fromkeys(paths)
     ]

@@ -124,7 +124,7 @@ class PluginManager:
         status.printed = output.text
         if status.printed:
             status.notes.append("prints while it is loaded; the output was held back")
-        if "torch" in sys.modules and not torch_was_there and not candidate.single_file:
+        if "torch" in sys.modules and not torch_was_there and not candidate.by_hand:
             status.notes.append("imports torch at discovery; move the import into the modules that its targets name")
         self._trace(f"{status.name}: {status.state} in {status.seconds * 1000:.1f} ms {status.reason}")
 
@@ -148,6 +148,7 @@ class PluginManager:
             if entry.many:
                 status.specs.extend(self._ask(plugin, entry))
         _check_unique(status.specs)
+        _check_verbs(status)
 
     def _check_marked(self, plugin: Any) -> None:
         """A hook function without @hookimpl would be ignored in silence."""
@@ -270,6 +271,17 @@ def _check_unique(specs: list[Any]) -> None:
         if claim in seen:
             raise PluginError(f"it provides the {claim[0]} {claim[1]!r} twice")
         seen.add(claim)
+
+
+def _check_verbs(status: PluginStatus) -> None:
+    commands = status.provides.get("command")
+    if not commands:
+        return
+    from omni.cli.verbs import VERBS  # only here: the package of the table imports typer
+
+    for name in commands:
+        if name in VERBS:
+            raise PluginError(f"the command {name!r} is claimed by {status.label()} and by omni itself")
 
 
 def _clash(status: PluginStatus, others: list[PluginStatus]) -> str:

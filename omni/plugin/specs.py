@@ -83,7 +83,7 @@ class ModalitySpec(ComponentSpec):
         transform: name of the default TransformSpec.
         layout: "1d", "2d", "3d" or "set": which positions its tokens have.
         extensions: file endings with the dot, lower case, that the loader reads.
-        sample: "module:function", (variant: str = "typical") -> a tiny synthetic raw value, as the loader would give it:
+        sample: "module:function", (variant: str = "typical") -> a tiny synthetic raw value as the loader gives it:
             "typical" an ordinary one, "other" one of another size and content, "minimum" the smallest that the
             transform accepts; the same on every call, no files; another word raises ValueError. Used by docs, export
             and the contract tests (omni.testing), whose ragged batches are made of the three.

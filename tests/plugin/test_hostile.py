@@ -107,8 +107,6 @@ def test_torch_at_discovery_is_noted(tmp_path: Path) -> None:
     status = statuses(tmp_path)["omni-plugin-heavy"]
     assert status["status"] == "ok", status["reason"]
     assert any("imports torch at discovery" in note for note in status["notes"])
-    done = run_omni(tmp_path, "plugins", "check", "heavy")
-    assert done.returncode == 1 and "discovery imports torch" in done.stdout
 
 
 def test_output_is_held_back_and_reported(found: dict) -> None:
