@@ -59,7 +59,9 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BHLL)
         mixed = self.norm(mixed.transpose(1, 2).reshape(batch, length, width))
-        return scaled_linear(mixed, self.out.weight, self.out.bias, scale_D)
+        weight, bias, rest_D = folded_scale(self.out, scale_D, tokens_BLD.device.type)
+        branch = F.linear(mixed, weight, bias)
+        return branch if rest_D is None else branch.float() * rest_D
 
 
 class GatedExpert(nn.Module):
@@ -81,23 +83,24 @@ class GatedExpert(nn.Module):
 
     def forward(self, tokens_BLD: Tensor, *, scale_D: Tensor | None = None) -> Tensor:
         """(B, L, D) normalised tokens -> (B, L, D), the branch without the residual, times ``scale_D``."""
-        hidden = gated_ffn(tokens_BLD, self.gate_up_weight)
-        return scaled_linear(self.norm(hidden), self.out.weight, self.out.bias, scale_D)
+        weight, bias, rest_D = folded_scale(self.out, scale_D, tokens_BLD.device.type)
+        gain, shift, eps = self.norm.weight, self.norm.bias, self.norm.eps
+        branch = gated_ffn(tokens_BLD, self.gate_up_weight, gain, shift, weight, bias, eps)
+        return branch if rest_D is None else branch.float() * rest_D
 
 
-def scaled_linear(inputs: Tensor, weight: Tensor, bias: Tensor, scale_D: Tensor | None) -> Tensor:
-    """scale * (W x + b), with the scale folded into W and b, which are far smaller than the outputs.
+def folded_scale(linear: nn.Linear, scale_D: Tensor | None, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Weight and bias of scale * (W x + b) with the scale folded in, since they are far smaller than the outputs.
 
-    float16 keeps the product outside: a published LayerScale of 1e-6 times a weight of .02 is below its range.
+    float16 gets the scale back as a third value, to be applied to the outputs: a published LayerScale of 1e-6 times a
+    weight of .02 is below its range.
     """
-    if scale_D is None:
-        return F.linear(inputs, weight, bias)
-    half = weight.dtype == torch.float16
-    if torch.is_autocast_enabled(inputs.device.type):
-        half = torch.get_autocast_dtype(inputs.device.type) == torch.float16
-    if half:
-        return F.linear(inputs, weight, bias).float() * scale_D
-    return F.linear(inputs, weight * scale_D[:, None], bias * scale_D)
+    half = linear.weight.dtype == torch.float16
+    if torch.is_autocast_enabled(device):
+        half = torch.get_autocast_dtype(device) == torch.float16
+    if scale_D is None or half:
+        return linear.weight, linear.bias, scale_D
+    return linear.weight * scale_D[:, None], linear.bias * scale_D, None
 
 
 class DropPath(nn.Module):
