@@ -65,21 +65,31 @@ def denoising_contrast(
     with without_autocast(student_BLD):
         student, teacher = full_precision(student_BLD, teacher_BLD.detach())
         anchors_BL = masked_BL & valid_BL
-        predictions_AD, candidates_KD = student[anchors_BL], teacher[valid_BL]
-        own_AD = teacher[anchors_BL]
-        factor = as_scale(scale, student)
-        anchors, count = predictions_AD.shape[0], candidates_KD.shape[0]
-        if anchors == 0:
-            return reduce_anchors(predictions_AD.sum(dim=1), 0, reduction)
+        loss_A = _token_nll(
+            student[anchors_BL],
+            teacher[anchors_BL],
+            teacher[valid_BL],
+            as_scale(scale, student),
+            smoothing,
+            max_elements,
+        )
+        return reduce_anchors(loss_A, loss_A.shape[0], reduction)
 
-        def logits(start: int, stop: int) -> Tensor:
-            return factor * (predictions_AD @ candidates_KD[start:stop].t())
 
-        lse_A = chunked_logsumexp(logits, count, max(1, max_elements // anchors))
-        # the weights of the smoothed target sum to 1, so the loss is lse minus the target's mean logit, and the sum of
-        # all logits is one dot product with the sum of the candidates
-        other = smoothing / (count - 1) if count > 1 else 0.0
-        own = 1 - smoothing - other if count > 1 else 1.0
-        target_AD = own * own_AD + other * candidates_KD.sum(dim=0)
-        loss_A = lse_A - factor * (predictions_AD * target_AD).sum(dim=1)
-        return reduce_anchors(loss_A, anchors, reduction)
+def _token_nll(
+    predictions_AD: Tensor, own_AD: Tensor, keys_KD: Tensor, scale: Tensor, smoothing: float, max_elements: int
+) -> Tensor:
+    anchors, count = predictions_AD.shape[0], keys_KD.shape[0]
+    if anchors == 0:
+        return predictions_AD.sum(dim=1)
+
+    def logits(start: int, stop: int) -> Tensor:
+        return scale * (predictions_AD @ keys_KD[start:stop].t())
+
+    lse_A = chunked_logsumexp(logits, count, max(1, max_elements // anchors))
+    # the weights of the smoothed target sum to 1, so the loss is lse minus the target's mean logit, and the sum of all
+    # logits is one dot product with the sum of the candidates
+    other = smoothing / (count - 1) if count > 1 else 0.0
+    own = 1 - smoothing - other if count > 1 else 1.0
+    target_AD = own * own_AD + other * keys_KD.sum(dim=0)
+    return lse_A - scale * (predictions_AD * target_AD).sum(dim=1)
