@@ -72,9 +72,7 @@ def _collate_target(name: str, samples: Sequence[Sample]) -> Tensor:
     shape = known[0].shape
     for sample, array in zip(samples, arrays, strict=True):
         if array is not None and array.shape != shape:
-            raise InputError(
-                f"Sample {sample.id!r}: target {name!r} has shape {array.shape}, earlier ones {shape}."
-            )
+            raise InputError(f"Sample {sample.id!r}: target {name!r} has shape {array.shape}, earlier ones {shape}.")
     kinds = {array.dtype.kind for array in known}
     if kinds <= {"b"} and len(known) == len(arrays):
         dtype, fill = np.bool_, False

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from omni.data.collate import Item
-from omni.data.loaders import is_path
+from omni.data.loaders import is_path, strings_are_paths
 from omni.data.manifest import first_duplicate, open_rows
 from omni.data.processor import Processor
 from omni.errors import ConfigError, InputError
@@ -59,9 +59,7 @@ class ManifestDataset(Dataset):
         for column in (*self.slots.values(), *self.targets, *([id_column] if id_column else [])):
             self._require(column)
         catalog = get_catalog()
-        self._specs = {
-            slot: catalog.get("modality", (modalities or {}).get(slot, slot)).spec for slot in self.slots
-        }
+        self._specs = {slot: catalog.get("modality", (modalities or {}).get(slot, slot)).spec for slot in self.slots}
         self._id_column = id_column or ("id" if "id" in self.rows.columns else None)
         self._ids = [self._name(index) for index in range(len(self.rows))] if self._id_column else None
         twice = first_duplicate(self._ids) if self._ids else None
@@ -103,7 +101,7 @@ class ManifestDataset(Dataset):
         values, keys = {}, {}
         for slot, column in self.slots.items():
             value = row.get(column)
-            if value is None or (value == "" and self._specs[slot].extensions):
+            if value is None or (value == "" and strings_are_paths(self._specs[slot])):
                 continue
             values[slot] = self._value(slot, value)
             key = content_key(values[slot])

@@ -67,9 +67,14 @@ class SlotLoader:
 
 
 def is_path(value: Any, spec: ModalitySpec) -> bool:
-    """True for a ``Path``, and for a string of a modality that is read from files (its spec names file endings);
-    strings of the other modalities are the values themselves."""
-    return isinstance(value, Path) or (isinstance(value, str) and bool(spec.extensions))
+    """True for a ``Path``, and for a string of a modality that is read from files; strings of the others are the values
+    themselves."""
+    return isinstance(value, Path) or (isinstance(value, str) and strings_are_paths(spec))
+
+
+def strings_are_paths(spec: ModalitySpec) -> bool:
+    """True if the modality names file endings and does not take strings literally."""
+    return bool(spec.extensions) and not spec.literal_strings
 
 
 def describe(value: Any) -> str:

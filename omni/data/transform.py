@@ -10,7 +10,13 @@ from torch import Tensor
 
 
 class Transform(ABC):
-    """Built as ``Transform(**config)``; ``to_config`` gives the keyword arguments that rebuild it."""
+    """Built as ``Transform(**config)``; ``to_config`` gives the keyword arguments that rebuild it.
+
+    Attributes:
+        deterministic: ``training`` makes no difference (no augmentation), so results may be kept in tables.
+    """
+
+    deterministic: bool = False
 
     @abstractmethod
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:

@@ -1,0 +1,138 @@
+"""From lists of values to embeddings: load and transform in threads while the model works."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omni.core.model import OmniModel
+from omni.data.collate import presence
+from omni.data.processor import Processor
+from omni.dtypes import cast_inputs
+from omni.errors import ConfigError, InputError
+
+MAX_WORKERS = 16
+LOOKAHEAD = 3  # batches that are being prepared while the model works
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """Collated rows: slot -> adapter inputs of the rows that have it, and slot -> (B,) which those are."""
+
+    inputs: dict[str, dict[str, Tensor]]
+    present: dict[str, Tensor]
+
+    def cast(self, device: torch.device, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+        """The inputs as the model takes them."""
+        return {slot: cast_inputs(values, device, dtype) for slot, values in self.inputs.items()}
+
+
+def as_values(value: Any) -> list[Any]:
+    """A list, tuple or iterator is a list of values; anything else (also an array) is one value."""
+    return list(value) if isinstance(value, (list, tuple, Iterator)) else [value]
+
+
+@torch.inference_mode()
+def encode_values(
+    model: OmniModel,
+    processor: Processor,
+    slot: str,
+    values: Sequence[Any],
+    *,
+    batch_size: int = 32,
+    allow_missing: bool = False,
+    num_workers: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Embeddings of one slot's values: (B, E) float32 on the CPU; rows of missing values are NaN.
+
+    Raises:
+        InputError: a value is None and ``allow_missing`` is off, or it cannot be read; names slot and position.
+    """
+    known = [position for position, value in enumerate(values) if value is not None]
+    if len(known) < len(values) and not allow_missing:
+        first = next(position for position, value in enumerate(values) if value is None)
+        raise InputError(
+            f"Slot {slot!r}, value {first}: it is None, and a missing value has no embedding of its own. Leave it out, "
+            "or pass allow_missing=True to get a row of NaN for it."
+        )
+    rows = [{slot: values[position]} for position in known]
+    made = torch.full((len(values), model.config.embedding_width), float("nan"))
+    done, dtype = 0, next(parameter.dtype for parameter in model.parameters())
+    for batch in prepare_batches(
+        processor, rows, batch_size=batch_size, device=model.device, num_workers=num_workers, positions=known
+    ):
+        embedded = model.encode(slot, batch.cast(model.device, dtype)[slot])
+        made[known[done : done + len(embedded)]] = embedded.float().cpu()
+        done += len(embedded)
+        if advance is not None:
+            advance(len(embedded))
+    return made
+
+
+def prepare_batches(
+    processor: Processor,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int,
+    device: torch.device,
+    num_workers: int | None = None,
+    positions: Sequence[int] | None = None,
+) -> Iterator[Prepared]:
+    """Load, transform and collate rows of slot -> value, in order.
+
+    The threads run ahead of the model where it leaves processors idle: on another device, or with fewer torch threads
+    than cores. Where it uses them all, both would only wait for each other, so they take turns, each with all cores.
+
+    Args:
+        positions: of the rows in the user's list, for messages; None = 0, 1, ...
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size={batch_size}: it must be at least 1.")
+    spare = MAX_WORKERS if device.type != "cpu" else cores() - torch.get_num_threads()
+    workers = num_workers if num_workers is not None else min(MAX_WORKERS, spare if spare > 0 else cores())
+    ahead = LOOKAHEAD if spare > 0 else 0
+    places = range(len(rows)) if positions is None else positions
+    chunks = [range(start, min(start + batch_size, len(rows))) for start in range(0, len(rows), batch_size)]
+    if workers < 1:
+        for chunk in chunks:
+            yield _collate(processor, [_process(processor, rows[i], places[i]) for i in chunk])
+        return
+    pool = ThreadPoolExecutor(min(workers, max(1, len(rows))), thread_name_prefix="omni-load")
+    pending: deque[list[Future]] = deque()
+    try:
+        for number in range(len(chunks)):
+            while len(pending) <= ahead and number + len(pending) < len(chunks):
+                later = chunks[number + len(pending)]
+                pending.append([pool.submit(_process, processor, rows[i], places[i]) for i in later])
+            yield _collate(processor, [future.result() for future in pending.popleft()])
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _process(processor: Processor, row: Mapping[str, Any], position: int) -> dict[str, dict[str, Tensor]]:
+    try:
+        made = {slot: processor.process_value(slot, value) for slot, value in row.items() if value is not None}
+    except InputError as error:
+        raise InputError(f"Value {position}: {error}") from error
+    if not made:
+        raise InputError(f"Value {position}: it has none of the slots {', '.join(row)}.")
+    return made
+
+
+def _collate(processor: Processor, items: Sequence[Mapping[str, dict[str, Tensor]]]) -> Prepared:
+    slots = list(dict.fromkeys(slot for item in items for slot in item))
+    inputs = {slot: processor.collate_slot(slot, [item[slot] for item in items if slot in item]) for slot in slots}
+    return Prepared(inputs=inputs, present=presence(items, slots))
