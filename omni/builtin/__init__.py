@@ -6,4 +6,4 @@ of the name is the plugin's name. Like every plugin module, it must not import t
 
 from __future__ import annotations
 
-BUILTIN_PLUGINS: tuple[str, ...] = ("omni.builtin.text",)
+BUILTIN_PLUGINS: tuple[str, ...] = ("omni.builtin.text", "omni.builtin.data", "omni.builtin.retrieval")

@@ -83,6 +83,8 @@ class ModalitySpec(ComponentSpec):
         transform: name of the default TransformSpec.
         layout: "1d", "2d", "3d" or "set": which positions its tokens have.
         extensions: file endings with the dot, lower case, that the loader reads.
+        literal_strings: a string is the value itself; only a ``Path`` names a file. Otherwise, where there are
+            extensions, a string names a file.
         sample: "module:function", (variant: str = "typical") -> a tiny synthetic raw value as the loader gives it:
             "typical" an ordinary one, "other" one of another size and content, "minimum" the smallest that the
             transform accepts; the same on every call, no files; another word raises ValueError. Used by docs, export
@@ -97,6 +99,7 @@ class ModalitySpec(ComponentSpec):
     sample: str
     layout: str = "1d"
     extensions: tuple[str, ...] = ()
+    literal_strings: bool = False
     notices: tuple[str, ...] = ()
 
     def problems(self) -> list[str]:

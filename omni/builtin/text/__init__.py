@@ -23,6 +23,7 @@ def omni_modalities() -> list[ModalitySpec]:
             sample="omni.builtin.text.io:sample",
             layout="1d",
             extensions=(".txt",),
+            literal_strings=True,
             summary="Strings; a Path or bytes are read as UTF-8",
         )
     ]
