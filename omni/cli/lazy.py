@@ -8,7 +8,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from omni.cli.verbs import VERBS
-from omni.errors import OmniError
+from omni.errors import OmniError, UnknownComponentError
+from omni.plugin.suggest import did_you_mean
 
 
 class LazyGroup(TyperGroup):
@@ -28,6 +29,17 @@ class LazyGroup(TyperGroup):
             return load_command(cmd_name, VERBS[cmd_name].target)
         spec = self._plugin_verbs().get(cmd_name)
         return load_command(cmd_name, spec.target) if spec else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name.
+
+        Raises:
+            UnknownComponentError: there is no such verb.
+        """
+        if args and args[0] not in VERBS and args[0] not in self._plugin_verbs():
+            guess = did_you_mean(args[0], self.list_commands(ctx))
+            raise UnknownComponentError(f"No verb {args[0]!r}.{guess} See: omni --help")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Help of the whole: the list of verbs."""

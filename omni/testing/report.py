@@ -69,8 +69,10 @@ def _outcome(check: Check) -> str:
         check.run()
     except (AssertionError, OmniError) as error:
         return str(error) or type(error).__name__
-    except Exception:
-        return traceback.format_exc().strip()
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        last = next((frame for frame in reversed(frames) if "/omni/testing/" not in frame.filename), frames[-1])
+        return f"{type(error).__name__}: {error}\n{last.filename}:{last.lineno} in {last.name}: {last.line}"
     return ""
 
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 from omni.errors import InputError
 
+SAMPLES = {
+    "typical": "a small red bird",
+    "other": "two green parrots in a tall tree, \u0434\u0432\u0430 \u043f\u043e\u043f\u0443\u0433\u0430\u044f",
+    "minimum": "a",
+}
+
 
 def load(value: str | bytes | Path) -> str:
     """A str is the text itself; a Path is read; bytes are decoded as UTF-8.
@@ -28,6 +34,12 @@ def load(value: str | bytes | Path) -> str:
     raise InputError(f"Text must be a str, bytes or a pathlib.Path to a file, not {type(value).__name__}.")
 
 
-def sample() -> str:
-    """A tiny raw value."""
-    return "a small red bird"
+def sample(variant: str = "typical") -> str:
+    """A tiny raw value: "typical", "other" (longer, several scripts) or "minimum" (one character).
+
+    Raises:
+        InputError: another word.
+    """
+    if variant not in SAMPLES:
+        raise InputError(f"No sample {variant!r}; there are {', '.join(SAMPLES)}.")
+    return SAMPLES[variant]
