@@ -152,6 +152,14 @@ def test_only_one_side_needs_a_gradient():
     assert torch.equal(alone, gradients(info_nce(a, b, 3.0), a)[0])
 
 
+def test_a_scale_of_another_dtype_keeps_its_graph():
+    a, b = pair()
+    single = torch.tensor(3.0, requires_grad=True)
+    double = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    ours, expected = info_nce(a, b, single), slow(a, b, double)
+    torch.testing.assert_close(gradients(ours, single)[0].double(), gradients(expected, double)[0])
+
+
 def test_reductions_agree():
     a, b = pair()
     options = keywords(OPTIONS["both missing"])

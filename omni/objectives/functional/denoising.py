@@ -65,14 +65,8 @@ def denoising_contrast(
     with without_autocast(student_BLD):
         student, teacher = full_precision(student_BLD, teacher_BLD.detach())
         anchors_BL = masked_BL & valid_BL
-        loss_A = _token_nll(
-            student[anchors_BL],
-            teacher[anchors_BL],
-            teacher[valid_BL],
-            as_scale(scale, student),
-            smoothing,
-            max_elements,
-        )
+        predictions_AD, own_AD, keys_KD = student[anchors_BL], teacher[anchors_BL], teacher[valid_BL]
+        loss_A = _token_nll(predictions_AD, own_AD, keys_KD, as_scale(scale, student), smoothing, max_elements)
         return reduce_anchors(loss_A, loss_A.shape[0], reduction)
 
 
