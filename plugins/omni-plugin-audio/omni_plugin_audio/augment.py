@@ -38,9 +38,7 @@ class WaveAugment:
 
     def __post_init__(self) -> None:
         if not 0 <= self.speed < 1 or min(self.eq_db, self.gain_db, self.shift_seconds) < 0:
-            raise ConfigError(
-                f"Augmentation strengths must not be negative, and speed must be below 1: {self}."
-            )
+            raise ConfigError(f"Augmentation strengths must not be negative, and speed must be below 1: {self}.")
 
     def __call__(self, wave_T: Tensor, *, sample_rate: int) -> Tensor:
         """A changed copy of (T,); its length changes with speed and shift."""
@@ -63,6 +61,11 @@ def _uniform(bound: float) -> float:
     return bound * (2 * float(torch.rand(())) - 1)
 
 
+def _fast_length(length: int) -> int:
+    """The next power of two: Fourier transforms of other lengths can be several times slower."""
+    return 2 ** math.ceil(math.log2(max(length, 2)))
+
+
 def _change_speed(wave_T: Tensor, factor: float) -> Tensor:
     length = max(1, round(len(wave_T) / factor))
     return F.interpolate(wave_T[None, None], size=length, mode="linear")[0, 0]
@@ -71,7 +74,7 @@ def _change_speed(wave_T: Tensor, factor: float) -> Tensor:
 def _equalise(wave_T: Tensor, most_db: float, sample_rate: int) -> Tensor:
     """Gains in dB at knots on a logarithmic frequency axis, linear between them."""
     length = len(wave_T)
-    padded = 2 ** math.ceil(math.log2(max(length, 2)))
+    padded = _fast_length(length)
     spectrum = torch.fft.rfft(wave_T, n=padded)
     hertz = torch.linspace(0, sample_rate / 2, len(spectrum)).clamp(min=EQ_LOWEST_HZ)
     octaves = math.log2(sample_rate / 2 / EQ_LOWEST_HZ)
@@ -83,10 +86,10 @@ def _equalise(wave_T: Tensor, most_db: float, sample_rate: int) -> Tensor:
 
 
 def _add_noise(wave_T: Tensor, ratio_db: float) -> Tensor:
-    noise = torch.randn(len(wave_T))
+    noise = torch.randn(_fast_length(len(wave_T)))
     tilt = float(torch.rand(()))  # 0 = white, 1 = pink
     spectrum = torch.fft.rfft(noise)
     slope = torch.arange(1, len(spectrum) + 1) ** (-tilt / 2)
-    noise = torch.fft.irfft(spectrum * slope, n=len(noise)) if len(noise) > 1 else noise
+    noise = torch.fft.irfft(spectrum * slope, n=len(noise))[: len(wave_T)]
     power = wave_T.square().mean() / noise.square().mean().clamp(min=1e-12)
     return wave_T + noise * (power * 10 ** (-ratio_db / 10)).sqrt()
