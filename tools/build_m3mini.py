@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from omni_plugin_m3mini.build.cli import main
+from omni_plugin_m3mini.builder.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,6 +28,6 @@ def omni_datasets() -> list[DatasetSpec]:
             license="Apache-2.0 AND CC-BY-4.0 AND Unicode-3.0 (bench and full also CC-BY-SA-4.0)",
             bytes=12_300_000,
             obtained="demo ships with omni-plugin-m3mini; bench and full: python tools/build_m3mini.py --edition bench",
-            build="omni_plugin_m3mini.build.cli:main",
+            build="omni_plugin_m3mini.builder.cli:main",
         )
     ]

