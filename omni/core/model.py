@@ -166,10 +166,7 @@ def build_adapter(config: ModelConfig, modality: str) -> ModalityAdapter:
     if "parity" in inspect.signature(kind).parameters:
         options.setdefault("parity", config.parity)
     fixed = dict(modality=modality, width=config.width, num_heads=config.num_heads, num_layers=config.num_layers)
-    try:
-        return kind(**fixed, **options)
-    except TypeError as error:
-        raise ConfigError(f"adapters[{modality!r}] does not fit {kind.__name__}: {error}.") from error
+    return ADAPTERS.build(dict(type=name, **fixed, **options))
 
 
 def build_projection(config: ModelConfig, name: str) -> Projection:

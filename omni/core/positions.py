@@ -38,7 +38,7 @@ def log_bucket_ids(length: int, *, bucket: int, max_distance: int = 1024) -> Ten
         (L, L) int64 in [0, 2 * bucket - 1).
     """
     mid = bucket // 2
-    distance = torch.arange(length)
+    distance = torch.arange(length, device="cpu")
     spread = math.log((max_distance - 1) / mid)
     far = mid + torch.ceil(torch.log(distance.clamp(min=mid).double() / mid) / spread * (mid - 1)).long()
     steps = torch.where(distance <= mid, distance, far).clamp(max=bucket - 1)
@@ -57,7 +57,7 @@ def grid_ids(height: int, width: int, *, grid: tuple[int, int] | None = None) ->
         (L, L) int64 in [0, (2 * grid_height - 1) * (2 * grid_width - 1)).
     """
     grid_height, grid_width = grid or (height, width)
-    index = torch.arange(height * width)
+    index = torch.arange(height * width, device="cpu")
     row, column = index // width, index % width
     down = row[:, None] - row[None, :] + grid_height - 1
     right = column[:, None] - column[None, :] + grid_width - 1

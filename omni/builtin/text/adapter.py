@@ -9,8 +9,10 @@ from omni.builtin.text.vocabulary import PAD_ID, VOCAB_SIZE
 from omni.core.adapter import ModalityAdapter, keep_tokens
 from omni.core.layers import init_linear
 from omni.core.positions import AbsolutePositions1d, LogBucketBias
-from omni.errors import InputError
+from omni.errors import ConfigError, InputError
 from omni.types import TokenSequence
+
+BIASES = ("shared", "per_layer", "none")
 
 
 class TextAdapter(ModalityAdapter):
@@ -20,8 +22,11 @@ class TextAdapter(ModalityAdapter):
         modality, width, num_heads, num_layers: see ModalityAdapter.
         vocab_size: V; the default is the shipped BPE's.
         max_length: places for tokens, class token included; 514 as published.
-        bucket: of the position bias (256 as published); 0 = no bias.
-        bias_per_layer: one bias table a layer instead of one for all.
+        bucket: of the position bias (256 as published).
+        relative_bias: "shared" (one table for all layers), "per_layer" or "none".
+
+    Raises:
+        ConfigError: unknown relative_bias.
     """
 
     def __init__(
@@ -34,14 +39,18 @@ class TextAdapter(ModalityAdapter):
         vocab_size: int = VOCAB_SIZE,
         max_length: int = 514,
         bucket: int = 256,
-        bias_per_layer: bool = False,
+        relative_bias: str = "shared",
     ) -> None:
         super().__init__(modality=modality, width=width, num_heads=num_heads, num_layers=num_layers)
         self.class_token = nn.Parameter(torch.empty(width))
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = AbsolutePositions1d(width=width, max_length=max_length)
-        tables = num_layers if bias_per_layer else 1
-        self.bias = LogBucketBias(num_heads=num_heads, bucket=bucket, num_tables=tables) if bucket else None
+        if relative_bias not in BIASES:
+            raise ConfigError(f"relative_bias is one of {', '.join(BIASES)}, not {relative_bias!r}.")
+        tables = num_layers if relative_bias == "per_layer" else 1
+        self.bias = None
+        if relative_bias != "none":
+            self.bias = LogBucketBias(num_heads=num_heads, bucket=bucket, num_tables=tables)
         init_linear(self.class_token)
         init_linear(self.embedding.weight)
         with torch.no_grad():

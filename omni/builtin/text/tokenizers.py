@@ -22,6 +22,8 @@ class _Tokenizer(Transform):
     so that masked prediction can hide whole words.
     """
 
+    deterministic = True
+
     def __init__(self, *, max_length: int, truncate: bool, pad_id: int) -> None:
         if max_length < 2:
             raise InputError(f"max_length {max_length} leaves no room for a word; use at least 2.")
