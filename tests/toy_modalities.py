@@ -112,6 +112,8 @@ class StripeFrames(Transform):
 class Letters(Transform):
     """Letters as numbers by a vocabulary file, to have a transform with a file."""
 
+    deterministic = True
+
     def __init__(self, vocabulary=None):
         self.letters = LETTERS if vocabulary is None else json.loads(Path(vocabulary).read_text())
 

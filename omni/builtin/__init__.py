@@ -6,4 +6,9 @@ of the name is the plugin's name. Like every plugin module, it must not import t
 
 from __future__ import annotations
 
-BUILTIN_PLUGINS: tuple[str, ...] = ("omni.builtin.text", "omni.builtin.data", "omni.builtin.retrieval")
+BUILTIN_PLUGINS: tuple[str, ...] = (
+    "omni.builtin.text",
+    "omni.builtin.data",
+    "omni.builtin.retrieval",
+    "omni.builtin.objectives",
+)

@@ -36,6 +36,19 @@ class ForwardPass:
             self._results[key] = compute()
         return self._results[key]
 
+    def once(self, key: Any, compute: Any) -> Any:
+        """``compute()`` on first use, the same result afterwards: for what several objectives share. Keys are tuples that
+        start with the caller's own name."""
+        return self._once(("shared", key), compute)
+
+    def logit_scale(self) -> Tensor:
+        """The model's own multiplier, read once: in training its parameter is clamped in place when it is read."""
+        return self._once(("logit_scale",), self.model.logit_scale)
+
+    def provide(self, kind: str, slot: str, value: Any) -> None:
+        """Put a result in that was computed elsewhere ("embedding", "pooled" or "tokens"): gradient caching does."""
+        self._results[kind, slot] = value
+
     def present(self, slot: str) -> Tensor:
         """(B,) bool: which samples have the slot."""
         if slot not in self.batch.present:

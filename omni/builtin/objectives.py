@@ -1,0 +1,37 @@
+"""The core's objectives as a plugin."""
+
+from __future__ import annotations
+
+from omni import hookimpl
+from omni.plugin.specs import ObjectiveSpec, PluginInfo
+
+_ALIGNMENT = "omni.objectives.contrastive"
+
+
+@hookimpl
+def omni_plugin_info() -> PluginInfo:
+    """Who this is."""
+    return PluginInfo(name="objectives", summary="Alignment and masked prediction objectives of the core")
+
+
+@hookimpl
+def omni_objectives() -> list[ObjectiveSpec]:
+    """The objectives."""
+    return [
+        ObjectiveSpec(name="info_nce", target=f"{_ALIGNMENT}:InfoNCE", summary="InfoNCE, mean over pairs of slots"),
+        ObjectiveSpec(name="pair_sum", target=f"{_ALIGNMENT}:PairSum", summary="InfoNCE summed over pairs of slots"),
+        ObjectiveSpec(
+            name="joint_pair_sum",
+            target=f"{_ALIGNMENT}:JointPairSum",
+            summary="Tuples told apart by the sum of their pairs' scores, trained jointly",
+        ),
+        ObjectiveSpec(
+            name="symile", target=f"{_ALIGNMENT}:Symile", summary="Tuples told apart by the multilinear score"
+        ),
+        ObjectiveSpec(
+            name="grouping_alignment",
+            target="omni.objectives.grouping:GroupingAlignment",
+            summary="One slot's tokens against groups of other slots' tokens",
+            consumes=("tokens",),
+        ),
+    ]

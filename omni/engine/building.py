@@ -1,0 +1,171 @@
+"""Data loaders, objectives and metrics of a stage from its config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from omni.core.model import OmniModel
+from omni.data.processor import Processor
+from omni.engine import seeding
+from omni.engine.feature_cache import build_feature_table
+from omni.engine.items import BatchItems, FeatureTable, StreamItems, as_is
+from omni.engine.optim import DTYPES
+from omni.engine.sampling import EpochBatchSampler, EvaluationSampler
+from omni.engine.stages import StageConfig
+from omni.engine.tables import TableItems, fits
+from omni.errors import ConfigError, TrainingError
+from omni.metrics.base import Metric
+from omni.objectives.base import Objective
+from omni.objectives.gather import rank, world_size
+from omni.plugin.suggest import did_you_mean
+from omni.registry import DATASETS, METRICS, OBJECTIVES
+
+LOADER_KEYS = ("dataset", "batch_size", "num_workers", "shuffle", "slot_dropout", "views", "tables", "pin_memory")
+
+
+def build_objectives(configs: Sequence[Any], model: OmniModel) -> dict[str, Objective]:
+    """name -> Objective; the name is its type, with a number where a type comes twice.
+
+    Raises:
+        ConfigError: a slot that the model does not have.
+    """
+    built: dict[str, Objective] = {}
+    for config in configs:
+        objective = config if isinstance(config, Objective) else OBJECTIVES.build(dict(config))
+        kind = config["type"] if isinstance(config, Mapping) else type(config).__name__.lower()
+        name = kind.rpartition(".")[2]
+        for slot in objective.slots:
+            if slot not in model.config.slots:
+                raise ConfigError(
+                    f"Objective {name!r} works on the slot {slot!r}, which the model does not have."
+                    f"{did_you_mean(slot, model.config.slots)} Slots: {', '.join(model.config.slots)}."
+                )
+        count = 2
+        while name in built:
+            name = f"{kind}_{count}"
+            count += 1
+        built[name] = objective
+    return built
+
+
+def build_metrics(configs: Sequence[Any]) -> dict[str, Metric]:
+    """name -> Metric."""
+    built: dict[str, Metric] = {}
+    for index, config in enumerate(configs):
+        metric = config if isinstance(config, Metric) else METRICS.build(dict(config))
+        name = config["type"] if isinstance(config, Mapping) else type(config).__name__
+        built[name if name not in built else f"{name}_{index}"] = metric
+    return built
+
+
+def build_dataset(config: Any) -> Any:
+    """A data set of Samples from its config, or the data set itself."""
+    return DATASETS.build(dict(config)) if isinstance(config, Mapping) else config
+
+
+class LoaderBuilder:
+    """Builds a stage's loaders; the features of cached slots are computed here.
+
+    Args:
+        stage: the stage.
+        model: with the stage's freeze list applied, on its device.
+        processor: of the model.
+        seed: of the run.
+        quiet: no progress bars.
+    """
+
+    def __init__(self, stage: StageConfig, model: OmniModel, processor: Processor, *, seed: int, quiet: bool) -> None:
+        self.stage, self.model, self.processor = stage, model, processor
+        self.seed = seeding.mix(seed, stage.name)
+        self.quiet = quiet or rank() > 0
+        for slot in stage.cache:
+            if slot not in processor.slots:
+                raise ConfigError(
+                    f"Stage {stage.name!r}: cache names the slot {slot!r}, which the processor does not have."
+                    f"{did_you_mean(slot, processor.slots)}"
+                )
+
+    def train(self) -> DataLoader:
+        """The training loader: endless, position set by ``start``."""
+        config = _checked(self.stage.train_dataloader, f"Stage {self.stage.name!r}: train_dataloader")
+        dataset, batch_size = build_dataset(config["dataset"]), int(config.get("batch_size", 64))
+        dropout = config.get("slot_dropout")
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+            if self.stage.cache:
+                raise ConfigError(f"Stage {self.stage.name!r}: a streaming data set cannot be cached. Empty `cache`.")
+            items: Any = StreamItems(
+                dataset, self.processor, batch_size=batch_size, seed=self.seed, slot_dropout=dropout, rank=rank(),
+                world=world_size(),
+            )  # fmt: skip
+            return DataLoader(items, batch_size=None, collate_fn=as_is, **_worker_options(config))
+        if len(dataset) == 0:
+            raise TrainingError(f"Stage {self.stage.name!r}: the training data set is empty.")
+        items = self._items(dataset, config, training=True)
+        sampler = EpochBatchSampler(
+            len(dataset), batch_size=batch_size, seed=self.seed, shuffle=bool(config.get("shuffle", True)), rank=rank(),
+            world=world_size(),
+        )  # fmt: skip
+        return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
+
+    def validation(self) -> DataLoader | None:
+        """The validation loader, or None."""
+        if self.stage.val_dataloader is None:
+            return None
+        config = _checked(self.stage.val_dataloader, f"Stage {self.stage.name!r}: val_dataloader")
+        dataset = build_dataset(config["dataset"])
+        sampler = EvaluationSampler(
+            len(dataset), batch_size=int(config.get("batch_size", 64)), rank=rank(), world=world_size()
+        )
+        items = self._items(dataset, config, training=False)
+        return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
+
+    def _items(self, dataset: Any, config: Mapping[str, Any], *, training: bool) -> BatchItems | TableItems:
+        """Tables where they are possible and pay, otherwise sample by sample."""
+        dropout = config.get("slot_dropout") if training else None
+        views = int(config.get("views", 1))
+        cached: dict[str, FeatureTable] = {}
+        fixed = [slot for slot in self.processor.slots if slot not in self.stage.cache]
+        tables = config.get("tables", "auto")
+        fixed_enough = not training or all(self.processor.transforms[slot].deterministic for slot in fixed)
+        wants_tables = tables is True or (tables == "auto" and (bool(self.stage.cache) or (training and fixed_enough)))
+        if self.stage.cache or wants_tables:
+            samples = [dataset[index] for index in range(len(dataset))]
+            cached = {slot: self._features(samples, slot) for slot in self.stage.cache}
+            if wants_tables and fixed_enough and views == 1 and fits(samples, self.processor, fixed):
+                return TableItems(
+                    samples, self.processor, cached=cached, seed=self.seed, slot_dropout=dropout, quiet=self.quiet
+                )
+            dataset = samples
+        return BatchItems(
+            dataset, self.processor, seed=self.seed, training=training, cached=cached, slot_dropout=dropout, views=views
+        )
+
+    def _features(self, samples: Sequence[Any], slot: str) -> FeatureTable:
+        dtype = DTYPES.get(self.stage.optim_wrapper.get("dtype", "float32"))
+        autocast = dtype if dtype == torch.bfloat16 else None
+        return build_feature_table(self.model, samples, self.processor, slot, autocast=autocast, quiet=self.quiet)
+
+
+def _checked(config: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    for key in config:
+        if key not in LOADER_KEYS:
+            raise ConfigError(
+                f"{what} has no setting {key!r}.{did_you_mean(key, LOADER_KEYS)} Settings: {', '.join(LOADER_KEYS)}."
+            )
+    if "dataset" not in config:
+        raise ConfigError(f"{what} has no `dataset`.")
+    return config
+
+
+def _worker_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    workers = int(config.get("num_workers", 0))
+    return {
+        "num_workers": workers,
+        "pin_memory": bool(config.get("pin_memory", False)),
+        "persistent_workers": False,
+        "generator": torch.Generator().manual_seed(0),  # torch draws the workers' seeds from it; ours replace them
+    }

@@ -1,0 +1,205 @@
+"""mmengine's Runner, with omni's checkpoints, logs and devices."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook, IterTimerHook, ParamSchedulerHook, RuntimeInfoHook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from omni.engine import checkpoint
+from omni.engine.ema import EmaHook
+from omni.engine.loops import TrainLoop, ValLoop
+from omni.engine.model_wrapper import TrainingModel
+from omni.engine.optim import PrecisionOptimWrapper
+from omni.engine.writer import ScalarWriter
+from omni.metrics.base import Metric
+from omni.objectives.gather import rank, world_size
+from omni.types import Batch
+
+
+class TrainingDDP(DistributedDataParallel):
+    """DDP that mmengine's loops can step. Every rank touches every trainable parameter, so none is looked for."""
+
+    module: TrainingModel
+
+    def train_step(self, data: Batch, optim_wrapper: PrecisionOptimWrapper) -> dict[str, float]:
+        """One micro-batch; gradient caching averages gradients itself, without DDP."""
+        if self.module.grad_cache_chunk is not None:
+            return self.module.train_step(data, optim_wrapper)
+        with optim_wrapper.optim_context(self):
+            losses = self(**self.module.data_preprocessor(data, True), mode="loss")
+        loss, log = self.module.parse_losses(losses)
+        optim_wrapper.update_params(loss)
+        return log
+
+    def val_step(self, data: Batch) -> dict[str, Any]:
+        """Without DDP."""
+        return self.module.val_step(data)
+
+
+class _NoVisualizer:
+    """mmengine wants a visualizer; omni's numbers go through ScalarWriter, which needs no matplotlib."""
+
+    dataset_meta: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: None
+
+
+class StageRunner(Runner):
+    """Runs one stage.
+
+    Args:
+        model: the TrainingModel, on its device.
+        work_dir: of the stage; checkpoints lie in it.
+        train_dataloader: of the stage.
+        optim_wrapper: built.
+        schedulers: built.
+        max_iters, val_begin, val_interval: of the stage.
+        val_dataloader, metrics: of validation, or None.
+        hooks: omni's, in addition to mmengine's RuntimeInfo, IterTimer and ParamScheduler hooks.
+        ema: the EMA hook, if there is one (also in ``hooks``).
+        writer: of the run's numbers.
+        fingerprint: of the stage's config, kept in checkpoints.
+        seed: of the run.
+        custom_hooks: configs or instances for mmengine.
+    """
+
+    def __init__(
+        self,
+        model: TrainingModel,
+        *,
+        work_dir: Path,
+        train_dataloader: DataLoader,
+        optim_wrapper: PrecisionOptimWrapper,
+        schedulers: list[Any],
+        max_iters: int,
+        val_begin: int,
+        val_interval: int,
+        val_dataloader: DataLoader | None,
+        metrics: dict[str, Metric],
+        hooks: Sequence[Hook],
+        ema: EmaHook | None,
+        writer: ScalarWriter,
+        fingerprint: str,
+        seed: int,
+        custom_hooks: Sequence[Any] = (),
+    ) -> None:
+        self.training_model = model
+        self.ema = ema
+        self.writer = writer
+        self.fingerprint = fingerprint
+        self.metrics: dict[str, float] = {}
+        super().__init__(
+            model=model,
+            work_dir=str(work_dir),
+            train_dataloader=train_dataloader,
+            train_cfg={"by_epoch": False, "max_iters": max_iters},
+            optim_wrapper=optim_wrapper,
+            param_scheduler=schedulers or None,
+            default_hooks=_DEFAULT_HOOKS_OFF,
+            custom_hooks=[RuntimeInfoHook(), IterTimerHook(), ParamSchedulerHook(), *hooks, *custom_hooks],
+            default_scope="omni",
+            randomness={"seed": seed},
+            experiment_name=f"omni_{uuid.uuid4().hex[:12]}",  # mmengine shares logs between runs of one name
+            cfg=Config(),
+        )
+        optim_wrapper.message_hub = self.message_hub
+        self._train_loop = TrainLoop(
+            self, train_dataloader, max_iters=max_iters, val_begin=val_begin, val_interval=val_interval
+        )
+        if val_dataloader is not None:
+            self._val_loop = ValLoop(self, val_dataloader, metrics=metrics)
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **options: Any) -> MMLogger:
+        """The file gets everything, the console warnings only: progress is shown by RecordHook."""
+        path = str(Path(self.work_dir) / "log.txt")
+        logger = MMLogger.get_instance(name=self._experiment_name, log_file=path, file_mode="a", log_level=log_level)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING if rank() == 0 else logging.ERROR)
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """None of mmengine's."""
+        return _NoVisualizer()
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """One line; mmengine's own starts compilers to ask for their versions."""
+        self.logger.info("torch %s, %d processes, %d threads", torch.__version__, world_size(), torch.get_num_threads())
+
+    def dump_config(self) -> None:
+        """Nothing: the run's config is written once, by the caller."""
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """DDP where there are several processes."""
+        if world_size() == 1:
+            return model
+        return TrainingDDP(model, broadcast_buffers=False)
+
+    def load_or_resume(self) -> None:
+        """Nothing: the caller resumes explicitly, before ``train``."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on. Random states are functions of seed, stage and step."""
+        return {
+            "step": self.iter + 1,
+            "stage": self.training_model.stage,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+            "state_dict": self.training_model.state_dict(),
+            "optimizer": self.optim_wrapper.state_dict(),
+            "schedulers": [scheduler.state_dict() for scheduler in self.param_schedulers or []],
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "message_hub": checkpoint.message_hub_state(self.message_hub),
+        }
+
+    def save_step(self, step: int, *, keep: int) -> None:
+        """Write the checkpoint of a step and remove the oldest beyond ``keep``."""
+        if rank() == 0:
+            folder = Path(self.work_dir)
+            state = self.state()
+            self.call_hook("before_save_checkpoint", checkpoint=state)
+            checkpoint.save(checkpoint.step_path(folder, step), state)
+            checkpoint.prune(folder, keep)
+            self.logger.info("saved checkpoint of step %d", step)
+
+    def save_weights(self, path: Path, *, value: float, name: str) -> None:
+        """Write weights (live and averaged) without what resuming needs."""
+        if rank() == 0:
+            state = {"step": self.iter, "value": value, "monitor": name, "state_dict": self.training_model.state_dict()}
+            state["ema"] = None if self.ema is None else self.ema.state_dict()
+            checkpoint.save(path, state)
+
+    def restore(self, state: dict[str, Any]) -> int:
+        """Put back what ``state`` gave; returns the step. Call after construction and before ``train``."""
+        self.training_model.load_state_dict(state["state_dict"])
+        self.optim_wrapper.load_state_dict(state["optimizer"])
+        for scheduler, saved in zip(self.param_schedulers or [], state["schedulers"], strict=True):
+            scheduler.load_state_dict({key: value for key, value in saved.items() if value is not None})
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.load_state_dict(state["ema"])
+        checkpoint.load_message_hub(self.message_hub, state["message_hub"])
+        self.call_hook("after_load_checkpoint", checkpoint=state)
+        self._train_loop._iter = int(state["step"])
+        if state["fingerprint"] != self.fingerprint:
+            self.logger.warning("Stage %r: the config is not that of the checkpoint.", state["stage"])
+        return int(state["step"])
+
+
+_DEFAULT_HOOKS_OFF = {
+    name: None for name in ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
+}
