@@ -1,8 +1,8 @@
 """ONE-PEACE's emergent alignment with the real core (Wang et al. 2023, two-stage training).
 
-Three toy modalities are noisy looks at one latent vector through fixed random maps. Stage one trains a with b. Stage two
-adds modality c: its adapter, experts, last norm and projection train against a alone, everything else is frozen. Then c
-must find b, which it never met, and every old output must be bit-identical.
+Three toy modalities are noisy looks at one latent vector through fixed random maps. Stage one trains a with b. Stage
+two adds modality c: its adapter, experts, last norm and projection train against a alone, everything else is frozen.
+Then c must find b, which it never met, and every old output must be bit-identical.
 """
 
 from __future__ import annotations

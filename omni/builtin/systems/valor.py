@@ -1,8 +1,9 @@
-"""VALOR's grouping alignment on a latent vector in halves (Chen et al. 2023, multimodal grouping alignment, fine form).
+"""VALOR's grouping alignment on a latent vector in halves (Chen et al. 2023, fine form).
 
-z in R^{2k}. A video is four noisy looks at the first half, a sound three noisy looks at the second, a text six noisy looks
-at all of it, each through a fixed random map of its own. Encoders are one hidden layer a modality, weights of tokens come
-from the published MLP. Two models see equally many steps: one trained on the groups tva, tv and ta, one on tva alone.
+z in R^{2k}. A video is four noisy looks at the first half, a sound three noisy looks at the second, a text six noisy
+looks at all of it, each through a fixed random map of its own. Encoders are one hidden layer a modality, weights of
+tokens come from the published MLP. Two models see equally many steps: one trained on the groups tva, tv and ta, one on
+tva alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ValorGroups(Experiment):
 
     def config(self, *, full: bool) -> dict[str, Any]:
         return {
-            "half": 8, "features": 32, "noise": 1.0, "embedding": 32, "hidden": 128, "batch": 128,
+            "half": 16, "features": 32, "noise": 0.5, "embedding": 32, "hidden": 128, "batch": 128,
             "steps": 900 if full else 300, "lr": 3e-3, "temperature": 0.07, "test": 500,
         }  # fmt: skip
 
