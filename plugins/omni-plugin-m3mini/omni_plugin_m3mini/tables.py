@@ -62,9 +62,7 @@ class TripleTable:
         """From the array of :meth:`to_array`."""
         w = (table.shape[1] - 2) // 2
         table = table.astype(np.int64)
-        return cls(
-            language_N=table[:, 0], clip_N=table[:, 1], class_NW=table[:, 2 : 2 + w], order_NW=table[:, 2 + w :]
-        )
+        return cls(language_N=table[:, 0], clip_N=table[:, 1], class_NW=table[:, 2 : 2 + w], order_NW=table[:, 2 + w :])
 
 
 def combination_split(class_NW: np.ndarray, num_classes: int) -> np.ndarray:
@@ -115,6 +113,4 @@ def draw_triples(
         pool = np.asarray(clips_by_language[language])
         clip_N[rows_of] = pool[rng.integers(len(pool), (len(rows_of),))]
     mix = rng.permutations(1, len(class_NW))[0]
-    return TripleTable(
-        language_N=language_N[mix], clip_N=clip_N[mix], class_NW=class_NW[mix], order_NW=order_NW[mix]
-    )
+    return TripleTable(language_N=language_N[mix], clip_N=clip_N[mix], class_NW=class_NW[mix], order_NW=order_NW[mix])

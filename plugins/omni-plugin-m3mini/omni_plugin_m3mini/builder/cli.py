@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from omni.errors import OmniError
-
 from omni_plugin_m3mini.builder.edition import WIDTHS, build_edition
 from omni_plugin_m3mini.builder.licences import ARTS
 from omni_plugin_m3mini.builder.manifest import write_manifest

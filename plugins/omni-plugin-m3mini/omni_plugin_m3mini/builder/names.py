@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omni.errors import InputError
-
 from omni_plugin_m3mini.builder.archives import read_members
 from omni_plugin_m3mini.counter_rng import seed_of
 

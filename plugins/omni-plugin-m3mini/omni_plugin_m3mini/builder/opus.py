@@ -23,9 +23,7 @@ def encode_opus(wave_T: np.ndarray, *, compression_level: float) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(
-        buffer, wave_T, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=compression_level
-    )
+    soundfile.write(buffer, wave_T, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=compression_level)
     return canonical_ogg(buffer.getvalue())
 
 

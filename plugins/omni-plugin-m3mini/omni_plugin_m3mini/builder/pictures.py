@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 
 from omni.errors import InputError, MissingDependencyError
-
 from omni_plugin_m3mini.builder.archives import read_members
 from omni_plugin_m3mini.builder.names import Emoji
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from omni.errors import InputError, MissingDependencyError, OmniError
 
+from omni.errors import InputError, MissingDependencyError, OmniError
 from omni_plugin_m3mini.builder.archives import unpack_deb
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
 from omni_plugin_m3mini.builder.sources import ESPEAK, obtain
@@ -69,7 +69,13 @@ def find_espeak(*, cache: Path, given: list[Path]) -> Espeak:
     espeak = Espeak(
         command=str(folder / "usr" / "bin" / "espeak-ng"), data=libraries / "espeak-ng-data", environment=environment
     )
-    espeak.speak("one", language="en", variant="m1", rate=175)
+    try:
+        espeak.speak("one", language="en", variant="m1", rate=175)
+    except OmniError as error:
+        raise OmniError(
+            f"espeak-ng {VERSION} from the Debian packages in {cache} does not run here ({error}); "
+            f"install it as root (apt-get install espeak-ng) so that it is on the PATH"
+        ) from error
     return espeak
 
 
@@ -115,9 +121,9 @@ def _read_wave(data: bytes) -> np.ndarray:
         import soundfile
         from scipy.signal import resample_poly
     except ImportError as error:
-        raise MissingDependencyError(f"building speech needs {error.name}; pip install 'omni-plugin-m3mini[build]'") from (
-            error
-        )
+        raise MissingDependencyError(
+            f"building speech needs {error.name}; pip install 'omni-plugin-m3mini[build]'"
+        ) from error
     try:
         wave_T, rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
