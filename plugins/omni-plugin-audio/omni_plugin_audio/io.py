@@ -171,7 +171,8 @@ def _from_array(array: Any) -> Tensor:
 
 def _tensor(array: Any) -> Tensor:
     try:
-        return torch.from_numpy(np.array(array))
+        values = np.array(array)
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
     except (TypeError, ValueError) as error:
         raise InputError(f"A sound array cannot be read: {error}. Give a numpy array or a tensor.") from error
 
