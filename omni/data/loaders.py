@@ -34,6 +34,7 @@ class SlotLoader:
         self.slot = slot
         self.spec: ModalitySpec = entry.spec
         self.options = dict(options or {})
+        self.hints: dict[str, Any] = {}  # what the slot's transform asks of the loader; the options win
         self._load: Callable[..., Any] = catalog.resolve(self.spec.loader, needed_by=entry)
 
     def __call__(self, value: Any) -> Any:
@@ -54,7 +55,7 @@ class SlotLoader:
             if not value.is_file():
                 raise InputError(f"Slot {self.slot!r}: {_why_no_file(value)}")
         try:
-            return self._load(value, **self.options)
+            return self._load(value, **self.hints | self.options)
         except InputError as error:
             raise InputError(f"Slot {self.slot!r}: {_with_name(str(error), value)}") from error
         except OmniError:

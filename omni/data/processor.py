@@ -49,6 +49,7 @@ class Processor:
         name = settings.pop("type", None) or self.loaders[slot].spec.transform
         self._types[slot] = name
         self.transforms[slot] = build_transform(slot, name, modality=modality, settings=settings)
+        self.loaders[slot].hints = self.transforms[slot].loader_options()
 
     @property
     def slots(self) -> tuple[str, ...]:

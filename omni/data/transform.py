@@ -34,3 +34,8 @@ class Transform(ABC):
     def to_config(self, folder: Path | None = None) -> dict[str, Any]:
         """JSON keyword arguments. Files that it needs (a vocabulary) are written into ``folder`` and named by file name
         only; they come back as a path below the folder that is loaded."""
+
+    def loader_options(self) -> dict[str, Any]:
+        """Keyword arguments for the modality's loader that this transform needs no more than (the size at which to
+        decode, say). Settings that the user gives the loader win."""
+        return {}
