@@ -72,14 +72,10 @@ class ImageBasic(Transform):
         self._gain_C11 = 1 / (255 * std_C11)
         self._offset_C11 = torch.tensor(self.mean).view(3, 1, 1) / std_C11
 
-    def loader_options(self, *, training: bool = False) -> dict[str, Any]:
-        """Options for the loader: how small a large JPEG may be decoded."""
-        least = max(self.size)
-        if self.mode == "keep":
-            least *= 2
-        if training:
-            least = int(least / max(min(self.crop_scale[0], 1.0), 1e-2) ** 0.5 * 1.2)
-        return {"at_least": least}
+    def loader_options(self) -> dict[str, Any]:
+        """How small a large JPEG may be decoded: enough for the smallest random crop."""
+        part = 1.0 if self.mode == "keep" else min(1.0, min(self.crop_scale) * min(self.crop_ratio))
+        return {"at_least": round(max(self.size) / part**0.5)}
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
         """pixels_CHW float32, normalised. ``raw`` is a PIL image, or anything that the loader reads."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from omni.data.processor import Processor
 from omni.errors import ConfigError
 from omni_plugin_image.transform import CLIP_MEAN, CLIP_STD, ImageBasic
 
@@ -88,3 +91,17 @@ def test_wrong_settings_are_named() -> None:
         ImageBasic(size=100)
     with pytest.raises(ConfigError, match="squash, crop, keep"):
         ImageBasic(mode="stretch")
+
+
+def test_the_processor_decodes_large_photos_no_larger_than_needed(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    coarse.resize((1600, 1200), Image.Resampling.BICUBIC).save(path, quality=95)
+    settings = {"modality": "image", "type": "image_basic", "size": 64}
+    small = Processor({"image": settings})
+    full = Processor({"image": settings | {"loader": {"at_least": None}}})
+    assert small.transforms["image"].loader_options() == {"at_least": 78}  # 64 of the smallest crop; at 1/8 the side is 150
+    assert small.loaders["image"](path).size == (400, 300) and full.loaders["image"](path).size == (1600, 1200)
+    ours, exact = (bytes_of(item.process_value("image", path)["pixels_CHW"]) for item in (small, full))
+    assert np.abs(ours - exact).max() < 5 and np.abs(ours - exact).mean() < 0.6
+    assert "loader" not in small.to_config()["image"]
