@@ -25,13 +25,18 @@ def omni_objectives() -> list[ObjectiveSpec]:
             target=f"{_ALIGNMENT}:JointPairSum",
             summary="Tuples told apart by the sum of their pairs' scores, trained jointly",
         ),
-        ObjectiveSpec(
-            name="symile", target=f"{_ALIGNMENT}:Symile", summary="Tuples told apart by the multilinear score"
-        ),
+        ObjectiveSpec(name="symile", target=f"{_ALIGNMENT}:Symile", summary="Tuples, by the multilinear score"),
         ObjectiveSpec(
             name="grouping_alignment",
             target="omni.objectives.grouping:GroupingAlignment",
             summary="One slot's tokens against groups of other slots' tokens",
             consumes=("tokens",),
+        ),
+        ObjectiveSpec(
+            name="denoising",
+            target="omni.objectives.denoising:Denoising",
+            summary="Masked tokens found among the states of the unmasked input (ONE-PEACE)",
+            consumes=("decoder", "teacher"),
+            supports_grad_cache=False,
         ),
     ]

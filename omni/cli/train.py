@@ -16,7 +16,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest readable checkpoint.")] = False,
     grad_cache: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Gradient caching in chunks of N samples.", show_default=False)
+        int | None, typer.Option(min=1, metavar="N", help="Gradient caching, N samples a chunk.", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the config's.", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", show_default=False)] = None,

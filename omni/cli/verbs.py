@@ -14,6 +14,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
+    "train": Verb(target="omni.cli.train:train", summary="Train a model from a config."),
     "doctor": Verb(target="omni.cli.doctor:doctor", summary="What is installed here, and is it in order?"),
     "plugins": Verb(target="omni.cli.plugins:app", summary="List, check and write plugins."),
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from omni.core.denoiser import DenoisedTokens
+from omni.core.encoder import take_rows
 from omni.core.model import OmniModel
+from omni.engine.masked_pass import candidates, denoise, select_rows
 from omni.errors import ConfigError
-from omni.types import Batch, CoreOutput, SlotEmbedding, SlotTokens
+from omni.types import Batch, CoreOutput, SlotEmbedding, SlotTokens, TokenSequence
 
 
 class ForwardPass:
@@ -37,8 +41,8 @@ class ForwardPass:
         return self._results[key]
 
     def once(self, key: Any, compute: Any) -> Any:
-        """``compute()`` on first use, the same result afterwards: for what several objectives share. Keys are tuples that
-        start with the caller's own name."""
+        """``compute()`` on first use, the same result afterwards: for what several objectives share. Keys are tuples
+        that start with the caller's own name."""
         return self._once(("shared", key), compute)
 
     def logit_scale(self) -> Tensor:
@@ -75,15 +79,76 @@ class ForwardPass:
         """Hidden tokens (B, L, D) of the whole batch; L is 1 where nobody has the slot."""
         return self._once(("tokens", slot), lambda: self._compute_tokens(slot))
 
+    def sequence(self, slot: str) -> TokenSequence | None:
+        """Adapter output of the samples that have the slot, shared by the passes over it; None as of ``core``."""
+        return self._once(("sequence", slot), lambda: self._compute_sequence(slot))
+
+    def complete(self, slots: Sequence[str]) -> Tensor:
+        """(B,) bool: which samples have all of the slots."""
+        return torch.stack([self.present(slot) for slot in slots]).all(0)
+
+    def fused(self, *slots: str) -> CoreOutput | None:
+        """Core output of the samples that have all of the slots, in one sequence; None where this process has none."""
+        if len(slots) == 1:
+            return self.core(slots[0])
+        return self._once(("fused", slots), lambda: self._compute_fused(slots))
+
+    def masked(
+        self, slots: Sequence[str], *, draw: Callable[..., Tensor], teacher: Sequence[str] | None = None
+    ) -> dict[str, DenoisedTokens] | None:
+        """Student and teacher states of masked prediction, over the samples that have all of the teacher's slots.
+
+        Args:
+            slots: what is masked and encoded in one sequence.
+            draw: (slot, candidates_BL, inputs, rows_S) -> (B, L) bool, the tokens to hide; rows_S says which of the
+                slot's S samples take part.
+            teacher: slots of the unmasked pass that gives the targets; default: ``slots``.
+
+        Returns:
+            slot -> DenoisedTokens, or None where this process has no such sample.
+        """
+        teacher = tuple(teacher or slots)
+        rows_B = self.complete(teacher)
+        if any(self.sequence(slot) is None for slot in teacher) or not bool(rows_B.any()):
+            return None
+        inputs, whole, masked = {}, {}, {}
+        for slot in slots:
+            rows_S = rows_B[self.present(slot)]
+            inputs[slot] = select_rows(self._inputs(slot), rows_S)
+            whole[slot] = take_rows(self.sequence(slot), rows_S)
+            masked[slot] = draw(slot, candidates(whole[slot]), inputs[slot], rows_S)
+        return denoise(self.model, inputs, masked=masked, whole=whole, teacher=self._targets(teacher))
+
+    def _targets(self, slots: tuple[str, ...]) -> CoreOutput:
+        """The unmasked pass as a teacher: one that is there already, else one without a graph."""
+        key = ("core", slots[0]) if len(slots) == 1 else ("fused", slots)
+        if len(slots) == 1 or key in self._results:
+            return self.fused(*slots)
+        with torch.no_grad():
+            return self._once(("targets", slots), lambda: self._compute_fused(slots))
+
     def _inputs(self, slot: str) -> dict[str, Tensor] | None:
         self.present(slot)  # raises for an unknown slot
         return self.batch.inputs.get(slot) or None
 
     def _compute_core(self, slot: str) -> CoreOutput | None:
+        sequence = self.sequence(slot)
+        return None if sequence is None else self.model.core({slot: sequence})
+
+    def _compute_sequence(self, slot: str) -> TokenSequence | None:
         inputs = self._inputs(slot)
         if inputs is None or "pooled_BD" in inputs:
             return None
-        return self.model.encode_slot(slot, inputs)
+        return self.model.tokenize(slot, inputs)
+
+    def _compute_fused(self, slots: tuple[str, ...]) -> CoreOutput | None:
+        rows_B = self.complete(slots)
+        sequences = {slot: self.sequence(slot) for slot in slots}
+        if any(item is None for item in sequences.values()) or not bool(rows_B.any()):
+            return None
+        return self.model.core(
+            {slot: take_rows(item, rows_B[self.present(slot)]) for slot, item in sequences.items()}
+        )
 
     def _compute_pooled(self, slot: str) -> Tensor:
         inputs = self._inputs(slot)

@@ -155,7 +155,7 @@ class TupleObjective(EmbeddingObjective):
 
 
 class Symile(TupleObjective):
-    """Symile over all its slots (Saporta et al. 2024); the multilinear score of a tuple. Arguments: TupleObjective's."""
+    """Symile over all its slots (Saporta et al. 2024); the multilinear score. Arguments: TupleObjective's."""
 
     def contrast(
         self, values: Sequence[Tensor], scale: Tensor | float, generator: torch.Generator | None, present_N: Tensor
