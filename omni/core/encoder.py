@@ -153,6 +153,22 @@ def slot_spans(segments: Mapping[str, TokenSequence]) -> dict[str, slice]:
     return spans
 
 
+def take_rows(sequence: TokenSequence, rows: Tensor) -> TokenSequence:
+    """Samples of a sequence by index or mask; what all samples share stays shared."""
+
+    def take(value: Tensor) -> Tensor:
+        return value if value.shape[0] == 1 and sequence.valid_BL.shape[0] > 1 else value[rows]
+
+    return TokenSequence(
+        tokens_BLD=sequence.tokens_BLD[rows],
+        valid_BL=sequence.valid_BL[rows],
+        modality=sequence.modality,
+        positions_BLP=None if sequence.positions_BLP is None else take(sequence.positions_BLP),
+        summary_index=sequence.summary_index,
+        bias=tuple(take(item) for item in sequence.bias),
+    )
+
+
 def pool(hidden_BLD: Tensor, sequence: TokenSequence) -> Tensor:
     """(B, D): the summary token's state, or the mean over valid tokens (zeros where there is none)."""
     if sequence.summary_index is not None:

@@ -1,8 +1,8 @@
 """The gated feed-forward W2 LN(GELU(W0 x) * (W1 x)) + b: plain operations, and the same in blocks that stay in cache.
 
 On a CPU the plain form spends a fifth of its time moving (tokens x F) arrays through memory. The blocked form runs all
-steps on a few hundred tokens at a time, keeps 3F numbers a token for the backward pass instead of 5F, and gives the same
-values and gradients. Elsewhere, and where a graph is traced, the plain form is used.
+steps on a few hundred tokens at a time, keeps 3F numbers a token for the backward pass instead of 5F, and gives the
+same values and gradients. Elsewhere, and where a graph is traced, the plain form is used.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from omni.core.adapter import ModalityAdapter
 from omni.core.config import ModelConfig
 from omni.core.denoiser import Denoiser
-from omni.core.encoder import OmniCore
+from omni.core.encoder import OmniCore, take_rows
 from omni.core.layers import LogitScale
 from omni.errors import ConfigError, InputError
 from omni.heads.projection import Projection
@@ -207,16 +208,8 @@ def spread_rows(sequence: TokenSequence, present_B: Tensor) -> TokenSequence:
     if len(present_B) == sequence.tokens_BLD.shape[0]:
         return sequence
     rows = torch.where(present_B, present_B.long().cumsum(0) - 1, 0)
-    bias = tuple(item if item.shape[0] == 1 else item[rows] for item in sequence.bias)
-    positions = sequence.positions_BLP
-    return TokenSequence(
-        tokens_BLD=sequence.tokens_BLD[rows],
-        valid_BL=sequence.valid_BL[rows] & present_B[:, None],
-        modality=sequence.modality,
-        positions_BLP=positions if positions is None or positions.shape[0] == 1 else positions[rows],
-        summary_index=sequence.summary_index,
-        bias=bias,
-    )
+    spread = take_rows(sequence, rows)
+    return replace(spread, valid_BL=spread.valid_BL & present_B[:, None])
 
 
 def _missing_embedding(width: int) -> nn.Parameter:

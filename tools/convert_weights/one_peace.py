@@ -2,8 +2,8 @@
 
     python -m tools.convert_weights.one_peace one-peace.pt folder/ [--parity published] [--decoder-heads 12]
 
-Every parameter is either carried over, or dropped because its name says that nobody uses it, or an error. Sizes are read
-from the shapes. One relative-position table for all layers and one a layer both work, and so do the old names.
+Every parameter is either carried over, or dropped because its name says that nobody uses it, or an error. Sizes are
+read from the shapes. One relative-position table for all layers and one a layer both work, and so do the old names.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _rename(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     parts: dict[str, dict[int, Tensor]] = {}
     for name, value in published.items():
-        target = _target(name)
+        target = target_name(name)
         if "@" in target:
             target, _, number = target.partition("@")
             parts.setdefault(target, {})[int(number)] = value
@@ -237,7 +237,8 @@ def _rename(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _target(name: str) -> str:
+def target_name(name: str) -> str:
+    """omni's name of a published parameter, "@n" appended for part n of a joined tensor; unknown names unchanged."""
     for pattern, template in RULES:
         match = pattern.fullmatch(name)
         if match is None:
