@@ -21,7 +21,7 @@ SAMPLE_RATE = 16_000
 MOST_CHANNELS = 32
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Waveform:
     """Mono sound.
 
@@ -91,6 +91,7 @@ def _read(value: str | os.PathLike[str] | bytes | bytearray | memoryview) -> tup
         name = f"sound of {len(data)} bytes"
     if not data:
         raise InputError(f"The {name} is empty (0 bytes); save it again.")
+    _check_riff(data, name)
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             rate, announced = file.samplerate, file.frames
@@ -104,6 +105,18 @@ def _read(value: str | os.PathLike[str] | bytes | bytearray | memoryview) -> tup
             f"The {name} is truncated: it announces {announced} samples and holds {len(samples)}; copy it again."
         )
     return torch.from_numpy(samples).mean(1), int(rate), name
+
+
+def _check_riff(data: bytes, name: str) -> None:
+    """libsndfile reads a WAV that was cut off as a shorter one without a word; the header knows its true size."""
+    if data[:4] != b"RIFF":
+        return
+    announced = int.from_bytes(data[4:8], "little") + 8
+    streamed = announced >= 2**31  # written to a pipe: the size was not known
+    if not streamed and announced > len(data) + 1:
+        raise InputError(
+            f"The {name} is truncated: it announces {announced} bytes and holds {len(data)}; copy it again."
+        )
 
 
 @lru_cache(maxsize=16)

@@ -186,6 +186,8 @@ class ConvPositions(nn.Module):
 
     def __init__(self, *, width: int, num_layers: int = 5, kernel: int = 19, groups: int = 16) -> None:
         super().__init__()
+        if num_layers < 1 or kernel < 1:
+            raise ConfigError(f"position_layers {num_layers} and position_kernel {kernel} must be at least 1.")
         if width % groups:
             raise ConfigError(f"position_groups {groups} must divide the width {width}.")
         self.layers = nn.ModuleList(

@@ -112,6 +112,7 @@ def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
         "nan.wav": encoded(np.full(800, np.nan), subtype="FLOAT"),
         "words.mp3": b"not sound",
         "cut.flac": broken[: len(broken) // 2],
+        "cut.wav": encoded(tone())[:9000],
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
