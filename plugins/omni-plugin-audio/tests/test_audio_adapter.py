@@ -189,7 +189,7 @@ def test_wrong_inputs_and_settings_are_named() -> None:
             model(inputs)
     with pytest.raises(InputError, match="bands"):
         adapter(stem="log_mel")({"mel_BTC": torch.zeros(1, 9, 64)})
-    for options in (dict(stem="mfcc"), dict(position_groups=5), dict(position_layers=0), dict(relative_bias="some"), dict(parity="exact"),
-                    dict(stem="log_mel", patch_mels=7)):  # fmt: skip
+    wrong = dict(stem="mfcc"), dict(position_groups=5), dict(position_layers=0), dict(relative_bias="some")
+    for options in (*wrong, dict(parity="exact"), dict(stem="log_mel", patch_mels=7)):
         with pytest.raises(ConfigError):
             adapter(**options)
