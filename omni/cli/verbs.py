@@ -15,6 +15,11 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "train": Verb(target="omni.cli.train:train", summary="Train a model from a config."),
+    "eval": Verb(target="omni.cli.evaluate:evaluate", summary="Measure retrieval of a model on a data set."),
+    "embed": Verb(target="omni.cli.embed:app", summary="Embed files, strings or a manifest into one file."),
+    "index": Verb(target="omni.cli.index:app", summary="Make a searchable index of files."),
+    "search": Verb(target="omni.cli.search:app", summary="Search an index with one or several slots."),
+    "zoo": Verb(target="omni.cli.zoo:app", summary="The models that are there."),
     "doctor": Verb(target="omni.cli.doctor:doctor", summary="What is installed here, and is it in order?"),
     "plugins": Verb(target="omni.cli.plugins:app", summary="List, check and write plugins."),
 }

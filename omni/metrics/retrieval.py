@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
 from omni.metrics.base import Metric
-from omni.scoring import COSINE, MULTILINEAR, PAIR_SUM, Score, query_vectors
+from omni.scoring import COSINE, MULTILINEAR, PAIR_SUM, Score, find_score, query_vectors
 
 CHUNK = 1024  # queries scored at a time
+UNIT_TOLERANCE = 1e-2  # of a length, after half precision
 KINDS = (COSINE, PAIR_SUM, MULTILINEAR, "cosine_sum")
 
 
@@ -101,6 +102,11 @@ def class_gallery(embeddings_NE: Tensor, labels_N: Tensor, *, unit: bool = False
     return (F.normalize(mean, dim=-1) if unit else mean), labels_C
 
 
+def is_unit(embeddings_NE: Tensor) -> bool:
+    """True if all rows have unit length, as those of a model with the norm "l2"."""
+    return bool((embeddings_NE.float().norm(dim=-1) - 1).abs().max() < UNIT_TOLERANCE)
+
+
 class Retrieval(Metric):
     """Recall at k and median rank of one slot's embeddings, searched by one or several others.
 
@@ -109,11 +115,11 @@ class Retrieval(Metric):
     Args:
         query: slots that search.
         target: slot that is searched.
-        score: "cosine" (one query slot), "cosine_sum", "pair_sum" or "multilinear".
+        score: "cosine" (one query slot), "cosine_sum", "pair_sum" or "multilinear"; None = the one that these slots were
+            trained under.
         ks: cut-offs.
         label: a target with whole numbers: candidates are one mean embedding a class, a hit is the right class. None:
             each sample's own candidate is the right one.
-        gallery_unit: bring class means to unit length (for models with unit embeddings).
     """
 
     def __init__(
@@ -121,30 +127,31 @@ class Retrieval(Metric):
         *,
         query: Sequence[str],
         target: str,
-        score: str = COSINE,
+        score: str | None = None,
         ks: Sequence[int] = (1, 5, 10),
         label: str | None = None,
-        gallery_unit: bool = False,
     ) -> None:
         query = [query] if isinstance(query, str) else list(query)
-        if score not in KINDS:
+        if score not in (None, *KINDS):
             raise ConfigError(f"score {score!r} is not known; use one of {', '.join(KINDS)}.")
         if not query or target in query or (score == COSINE and len(query) > 1):
             raise ConfigError(f"query={query}, target={target!r} do not fit the score {score!r}.")
-        self.score = Score(kind=score, slots=(*query, target))
+        self.score = None if score is None else Score(kind=score, slots=(*query, target))
         self.query, self.target, self.ks, self.label = query, target, tuple(ks), label
-        self.gallery_unit = gallery_unit
         self.reset()
 
     def reset(self) -> None:
         self._seen: list[Any] = []
 
     def update(self, outputs: dict[str, Any]) -> None:
-        """Reads ``outputs[slot].values_BE`` and ``.present_B`` of its slots, and ``outputs["targets"][label]``."""
+        """Reads ``outputs[slot].values_BE`` and ``.present_B`` of its slots, ``outputs["targets"][label]``, and
+        ``outputs["trained_groups"]`` where no score was named."""
         slots = (*self.query, self.target)
         for slot in slots:
             if slot not in outputs:
                 raise ConfigError(f"The retrieval metric needs the slot {slot!r}, which the model's outputs lack.")
+        if self.score is None:
+            self.score = find_score(slots, groups=outputs.get("trained_groups", ()), target=self.target)
         present = torch.stack([outputs[slot].present_B for slot in slots]).all(0).cpu()
         row = {slot: outputs[slot].values_BE.detach().float().cpu()[present] for slot in slots}
         if self.label is not None:
@@ -163,7 +170,7 @@ class Retrieval(Metric):
     def compute(self) -> dict[str, float]:
         """{"r1", "r5", ..., "median_rank", "queries", "candidates", "left_out"}."""
         rows = [row for row in self._seen if len(row[self.target])]
-        if not rows:
+        if not rows or self.score is None:
             raise InputError(f"No sample had all of the slots {', '.join((*self.query, self.target))}.")
         made = query_vectors(self.score, {slot: torch.cat([row[slot] for row in rows]) for slot in self.query}, {})
         candidates = torch.cat([row[self.target] for row in rows])
@@ -171,7 +178,7 @@ class Retrieval(Metric):
         candidate_labels = labels
         if self.label is not None:
             labels = torch.cat([row["label"] for row in rows])
-            candidates, candidate_labels = class_gallery(candidates, labels, unit=self.gallery_unit)
+            candidates, candidate_labels = class_gallery(candidates, labels, unit=is_unit(candidates))
         if made.unit:
             candidates = F.normalize(candidates, dim=-1)
         ranks = positive_ranks(made.vectors_QE, candidates, labels, candidate_labels)

@@ -1,0 +1,52 @@
+"""``omni search``: what in an index is nearest to a query of one or several slots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from omni.cli.slots import ANY_SLOT, read_slots, require_name
+from omni.errors import InputError
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(context_settings=ANY_SLOT)
+def search(
+    ctx: typer.Context,
+    index: Annotated[str, typer.Argument(help="A folder that omni index wrote.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
+    query: Annotated[list[str] | None, typer.Option(metavar="SLOT=VALUE", help="Same as --SLOT VALUE.")] = None,
+    model: Annotated[str | None, typer.Option(help="Instead of the place the index remembers.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Search with --SLOT VALUE ...; several slots are one query, scored as the model was trained."""
+    from omni.index import Index
+    from omni.inference import load
+
+    require_name(index, "index's folder")
+    given = read_slots(ctx.args, query or ())
+    for slot, values in given.items():
+        if len(values) > 1:
+            raise InputError(f"--{slot} has {len(values)} values; one query takes one value a slot.")
+    if not given:
+        raise InputError("Name a query: --SLOT VALUE, for one or several slots.")
+    opened = Index.load(Path(index), model=None if model is None else load(model, device=device))
+    results = opened.search(k=k, **{slot: values[0] for slot, values in given.items()})
+    if as_json:
+        rows = [{"rank": r.rank, "id": r.id, "score": r.score, "metadata": r.metadata} for r in results]
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(key for result in results for key in result.metadata))[:4]
+    table = Table("rank", "score", "id", *columns)
+    for result in results:
+        shown = [str(result.metadata.get(column, "")) for column in columns]
+        table.add_row(str(result.rank), f"{result.score:.4f}", result.id, *shown)
+    Console().print(table)
