@@ -79,7 +79,10 @@ def check_plugin(
         names = sorted({status.name for status in catalog.plugins})
         listed = ", ".join(names) or "none"
         raise UnknownComponentError(f"No plugin {name!r}. Installed: {listed}.{did_you_mean(name, names)}")
-    reports = [check_status(status) for status in found]
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"checking {name}") as line:
+        reports = [check_status(status, lambda check: line.update(f"checking {name}: {check}")) for status in found]
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=2))
     else:

@@ -125,7 +125,10 @@ def entry_point_candidates() -> list[Candidate]:
     found: dict[tuple[str, str, str], Candidate] = {}
     seen: set[str] = set()
     for owner in metadata.distributions():
-        text = owner.read_text("entry_points.txt") or ""
+        try:
+            text = owner.read_text("entry_points.txt") or ""
+        except (OSError, UnicodeDecodeError):  # damaged metadata of some distribution, hardly one of ours
+            continue
         if f"[{GROUP}]" not in text:
             continue
         distribution = owner.metadata["Name"] or "unknown distribution"

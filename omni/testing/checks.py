@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from omni.plugin.catalog import get_catalog
-from omni.plugin.specs import ModalitySpec, TransformSpec
 from omni.plugin.status import PluginStatus
 
 BASES = {
@@ -57,16 +56,16 @@ def _spec_checks(spec: Any) -> Iterator[Check]:
     label = f"{spec.kind}_{spec.name}"
     if spec.target_strings():
         yield Check(name=f"{label}:targets_resolve", run=partial(targets_resolve, spec))
-    if isinstance(spec, TransformSpec):
-        from omni.testing import transform
+    from omni.testing import modality, objective, transform
 
-        for function in transform.CHECKS:
-            yield Check(name=f"{label}:{function.__name__}", run=partial(function, spec))
-    if isinstance(spec, ModalitySpec):
-        from omni.testing import modality
-
-        for function in modality.CHECKS:
-            yield Check(name=f"{label}:{function.__name__}", run=partial(function, spec))
+    functions = {
+        "modality": modality.CHECKS,
+        "transform": transform.CHECKS,
+        "objective": objective.OBJECTIVE_CHECKS,
+        "head": objective.HEAD_CHECKS,
+    }
+    for function in functions.get(spec.kind, ()):
+        yield Check(name=f"{label}:{function.__name__}", run=partial(function, spec))
 
 
 def plugin_is_ok(status: PluginStatus) -> None:

@@ -12,14 +12,16 @@ from omni.plugin.catalog import get_catalog
 from omni.plugin.status import PluginStatus
 from omni.plugin.suggest import did_you_mean
 from omni.testing.checks import Check, checks_of
+from omni.testing.skipped import CheckSkipped
 
 
 @dataclass(kw_only=True)
 class CheckReport:
-    """The outcome of ``omni plugins check``: check name -> "" (kept) or what was found."""
+    """The outcome of ``omni plugins check``: check name -> "" (kept) or what was found; ``skipped``: name -> why."""
 
     status: PluginStatus
     results: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -29,7 +31,8 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         checks = [{"check": name, "passed": not text, "message": text} for name, text in self.results.items()]
-        return {**self.status.to_dict(), "traceback": self.status.traceback, "passed": self.passed, "checks": checks}
+        more = {"traceback": self.status.traceback, "passed": self.passed, "skipped": dict(self.skipped)}
+        return {**self.status.to_dict(), **more, "checks": checks}
 
     def to_text(self) -> str:
         """For people."""
@@ -40,6 +43,7 @@ class CheckReport:
             lines.append(f"printed while loading:\n{_indent(status.printed)}")
         for name, text in self.results.items():
             lines.append(f"  {'ok  ' if not text else 'FAIL'} {name}" + (f"\n{_indent(text)}" if text else ""))
+        lines.extend(f"  --   {name}: not tried, {reason}" for name, reason in self.skipped.items())
         kept = sum(not text for text in self.results.values())
         lines.append(f"{kept} of {len(self.results)} checks passed")
         return "\n".join(lines)
@@ -60,13 +64,18 @@ def check_status(status: PluginStatus, progress: Callable[[str], None] | None = 
     for check in checks_of(status):
         if progress:
             progress(check.name)
-        report.results[check.name] = _outcome(check)
+        try:
+            report.results[check.name] = _outcome(check)
+        except CheckSkipped as reason:
+            report.skipped[check.name] = str(reason)
     return report
 
 
 def _outcome(check: Check) -> str:
     try:
         check.run()
+    except CheckSkipped:
+        raise
     except (AssertionError, OmniError) as error:
         return str(error) or type(error).__name__
     except Exception as error:
@@ -95,6 +104,9 @@ def contract_tests(plugin: str) -> dict[str, Callable[..., None]]:
 
     @pytest.mark.parametrize("check", checks, ids=[check.name for check in checks])
     def test_contract(check: Check) -> None:
-        check.run()
+        try:
+            check.run()
+        except CheckSkipped as reason:
+            pytest.skip(str(reason))
 
     return {"test_contract": test_contract}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omni.plugin.catalog import get_catalog
 from omni.plugin.specs import ModalitySpec, TransformSpec
+from omni.testing.skipped import CheckSkipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,12 +60,14 @@ def _needed_settings(spec: TransformSpec) -> list[str]:
 
 
 def _where_buildable(check: Callable[[TransformSpec], None]) -> Callable[[TransformSpec], None]:
-    """A transform that needs settings (a vocabulary's path) cannot be tried; its plugin's own tests do that."""
+    """A transform that needs settings (a vocabulary's path) cannot be tried here."""
 
     @functools.wraps(check)
     def run(spec: TransformSpec) -> None:
-        if not _needed_settings(spec):
-            check(spec)
+        needed = _needed_settings(spec)
+        if needed:
+            raise CheckSkipped(f"it needs the settings {', '.join(needed)}")
+        check(spec)
 
     return run
 
