@@ -200,4 +200,5 @@ class LogitScale(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.log_scale.clamp_(0.0, self.log_max)
+            return self.log_scale.exp()  # a second clamp would cut the gradient where the bound is rounded
         return self.log_scale.clamp(0.0, self.log_max).exp()
