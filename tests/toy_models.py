@@ -12,14 +12,14 @@ from omni.types import TrainedGroup
 SLOTS = {"left": "stripe", "right": "stripe", "word": "word"}
 
 
-def toy_predictor(*groups: tuple[str, ...], norm: str = "l2", missing: list[str] | None = None, **settings):
+def toy_predictor(*groups: tuple[str, ...], norm: str = "l2", missing: list[str] | None = None, slots=None, **settings):
     """A predictor of three slots; groups are (score, slot, slot, ...)."""
     config = ModelConfig(
         width=32,
         num_layers=2,
         num_heads=4,
         ffn_width=48,
-        slots=dict(SLOTS),
+        slots=dict(slots or SLOTS),
         embedding_width=16,
         embedding_norm=norm,
         layer_scale=None,
@@ -33,5 +33,5 @@ def toy_predictor(*groups: tuple[str, ...], norm: str = "l2", missing: list[str]
             if parameter.ndim > 1:
                 parameter.normal_(std=0.3)
     model.trained_groups = [TrainedGroup(slots=tuple(slots), score=score) for score, *slots in groups]
-    processor = Processor({"left": {"modality": "stripe"}, "right": {"modality": "stripe"}, "word": {}})
+    processor = Processor({slot: {"modality": modality} for slot, modality in config.slots.items()})
     return OmniPredictor(model, processor)

@@ -31,8 +31,8 @@ def embed(
 ) -> None:
     """Embed --SLOT FILE|FOLDER|TEXT ... (any slot of the model; @FILE reads one string a line).
 
-    For each slot the output holds SLOT, (N, E) float32, and SLOT_ids; of a manifest one ids for all slots, where rows of
-    missing values are NaN.
+    For each slot the output holds SLOT, (N, E) float32, and SLOT_ids; of a manifest one ids for all slots, where rows
+    of missing values are NaN.
     """
     from omni.inference import load
 

@@ -59,15 +59,13 @@ def evaluate(
 
 def open_dataset(name: str, options: Any, slots: dict[str, str]) -> Any:
     """A data set from its name in the catalog, a manifest's path, or the validation part of a training config."""
-    from omni.registry import DATASETS
-
     settings = dict(read_option(text) for text in options)
     if Path(name).suffix.lower() in MANIFESTS:
         if not settings:
             from omni.cli.embed import open_manifest
 
             return open_manifest(Path(name), slots)
-        return DATASETS.build({"type": "manifest", "path": name, **settings})
+        return _build("manifest", {"path": name, **settings})
     if name.endswith(".py"):
         from omni.config import load
 
@@ -75,8 +73,22 @@ def open_dataset(name: str, options: Any, slots: dict[str, str]) -> Any:
         part = config.get("test_dataloader") or config.get("val_dataloader")
         if not part:
             raise ConfigError(f"{name} has no val_dataloader to evaluate on.")
-        return DATASETS.build({**part["dataset"], **settings})
-    return DATASETS.build({"type": name, "split": "test", **settings})
+        settings = {**part["dataset"], **settings}
+        return _build(settings.pop("type"), settings)
+    return _build(name, settings, split="test")
+
+
+def _build(name: str, settings: dict[str, Any], **defaults: Any) -> Any:
+    """A data set of the catalog; of ``defaults`` it gets those that it takes."""
+    import inspect
+
+    from omni.registry import DATASETS, check_arguments
+
+    kind = DATASETS.get(name)
+    known = inspect.signature(kind).parameters
+    settings = {**{key: value for key, value in defaults.items() if key in known}, **settings}
+    check_arguments(kind, settings, what=f"The data set {name!r}")
+    return kind(**settings)
 
 
 def read_option(text: str) -> tuple[str, Any]:

@@ -42,10 +42,10 @@ def search(
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     columns = list(dict.fromkeys(key for result in results for key in result.metadata))[:4]
-    table = Table("rank", "score", "id", *columns)
+    table = Table("rank", "score", Column("id", overflow="fold"), *columns)
     for result in results:
         shown = [str(result.metadata.get(column, "")) for column in columns]
         table.add_row(str(result.rank), f"{result.score:.4f}", result.id, *shown)
