@@ -92,20 +92,13 @@ def evaluate(
     if label == "auto":
         label = "class" if all("class" in sample.targets for sample in whole) else None
     gallery = _gallery(dataset, whole, label)
-    jobs = [(slot, whole) for slot in query] + [(target, gallery)]
-    columns = [distinct_values(slot, rows) for slot, rows in jobs]
-    with show_progress("encode", sum(len(values) for values, _ in columns), progress) as advance:
-        encoded = [
-            encode_values(model.model, model.processor, slot, values, batch_size=batch_size, advance=advance)
-            for (slot, _), (values, _) in zip(jobs, columns, strict=True)
-        ]
-    queries = {s: encoded[i][columns[i][1]] for i, s in enumerate(query)}
-    candidates, candidate_labels, labels = _candidates(
-        encoded[-1], columns[-1][1], gallery, whole, target, label, unit=model.model.config.embedding_norm == "l2"
-    )
+    queries, encoded, rows = _encode(model, whole, gallery, query, target, batch_size=batch_size, progress=progress)
+    unit = model.model.config.embedding_norm == "l2"
+    candidates, candidate_labels, labels = _candidates(encoded, rows, gallery, whole, target, label, unit=unit)
+    missing = model.missing_embeddings()
 
     def measure(embeddings: Mapping[str, Tensor]) -> RetrievalNumbers:
-        made = query_vectors(score, embeddings, model.missing_embeddings())
+        made = query_vectors(score, embeddings, missing)
         ready = F.normalize(candidates, dim=-1) if made.unit else candidates
         ranks = positive_ranks(made.vectors_QE, ready, labels, candidate_labels)
         return retrieval_numbers(ranks, candidates=len(ready), ks=ks)
@@ -123,6 +116,29 @@ def evaluate(
         left_out=len(samples) - len(whole),
         by_label=label or "",
     )
+
+
+def _encode(
+    model: OmniPredictor,
+    whole: list[Sample],
+    gallery: list[Sample],
+    query: Sequence[str],
+    target: str,
+    *,
+    batch_size: int,
+    progress: Progress,
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """slot -> (Q, E) query embeddings, embeddings of the distinct target values, and (N,) which of them each sample of
+    the gallery has. Every value goes through the model once."""
+    jobs = [(slot, whole) for slot in query] + [(target, gallery)]
+    columns = [distinct_values(slot, rows) for slot, rows in jobs]
+    with show_progress("encode", sum(len(values) for values, _ in columns), progress) as advance:
+        encoded = [
+            encode_values(model.model, model.processor, slot, values, batch_size=batch_size, advance=advance)
+            for (slot, _), (values, _) in zip(jobs, columns, strict=True)
+        ]
+    queries = {slot: encoded[i][columns[i][1]] for i, slot in enumerate(query)}
+    return queries, encoded[-1], columns[-1][1]
 
 
 def distinct_values(slot: str, samples: Sequence[Sample]) -> tuple[list[Any], Tensor]:
