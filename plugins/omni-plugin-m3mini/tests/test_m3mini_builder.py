@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from omni.errors import InputError, OmniError
-from omni_plugin_m3mini.builder import names, sources
+from omni_plugin_m3mini.builder import names, sources, speech
 from omni_plugin_m3mini.builder.archives import ar_members, read_members, unpack_deb
 from omni_plugin_m3mini.builder.cli import main
+from omni_plugin_m3mini.builder.elf import free_of
 from omni_plugin_m3mini.builder.opus import canonical_ogg, encode_opus, ogg_crc
 from omni_plugin_m3mini.builder.shards import MAX_BYTES, write_shards
 from omni_plugin_m3mini.builder.speech import even_loudness, split_voices, trim
@@ -21,9 +23,15 @@ from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import EditionStore, edition_folder
 
 
-def tar_of(members: dict[str, bytes], mode: str = "w:gz", link: tuple[str, str] | None = None) -> bytes:
+def tar_of(
+    members: dict[str, bytes], mode: str = "w:gz", link: tuple[str, str] | None = None, folder: str = ""
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:
+        if folder:
+            entry = tarfile.TarInfo(folder)
+            entry.type = tarfile.DIRTYPE
+            tar.addfile(entry)
         if link:
             entry = tarfile.TarInfo(link[0])
             entry.type, entry.linkname = tarfile.SYMTYPE, link[1]
@@ -47,7 +55,7 @@ def test_archives_are_read(tmp_path: Path) -> None:
     assert read_members(tmp_path / "a.tgz") == {"package/a": b"1", "package/b": b"2"}
     with pytest.raises(InputError, match="lacks package/c"):
         read_members(tmp_path / "a.tgz", {"package/a", "package/c"})
-    (tmp_path / "a.deb").write_bytes(deb_of(tar_of({"./usr/bin/x": b"run"}, "w:xz")))
+    (tmp_path / "a.deb").write_bytes(deb_of(tar_of({"./usr/bin/x": b"run"}, "w:xz", folder="./")))
     unpack_deb(tmp_path / "a.deb", tmp_path / "out")
     assert (tmp_path / "out/usr/bin/x").read_bytes() == b"run"
 
@@ -179,10 +187,17 @@ def test_trim_and_loudness() -> None:
     assert np.abs(even_loudness(np.eye(1, 8000, 50, dtype=np.float32)[0])).max() <= 0.95
 
 
+_which = shutil.which
+
+
 @pytest.mark.slow
 def test_the_real_build_gives_the_shipped_edition_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fetches the packages with npm and apt-get, builds the demo edition twice, compares with what ships."""
+    """Fetches the packages with npm and apt-get, builds the demo edition twice, compares with what ships.
+
+    espeak-ng is run from its unpacked packages, whether or not the machine has one of its own.
+    """
     monkeypatch.setenv("OMNI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(speech.shutil, "which", lambda name: None if name == "espeak-ng" else _which(name))
     for name in ("a", "b"):
         assert main(["--edition", "demo", "--w", "3", "--out", str(tmp_path / name)]) == 0
     first, second = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("a", "b"))
@@ -197,6 +212,24 @@ def test_the_real_build_gives_the_shipped_edition_twice(tmp_path: Path, monkeypa
     ).all()
     for path in edition_folder("demo").glob("triples-*.npy"):
         assert path.read_bytes() == first[path.name]
+
+
+@pytest.mark.slow
+def test_espeak_runs_from_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither root nor PulseAudio nor ALSA is needed; a second search uses the unpacked packages again."""
+    monkeypatch.setattr(speech.shutil, "which", lambda name: None if name == "espeak-ng" else _which(name))
+    for _ in range(2):
+        espeak = speech.find_espeak(cache=tmp_path, given=[])
+        assert espeak.command.startswith(str(tmp_path)) and len(espeak.variants()) == 101
+        first, again = (espeak.speak("кошка", language="ru", variant="Mr serious", rate=160) for _ in range(2))
+        assert np.array_equal(first, again) and 3000 < len(first) < 16_000
+    with pytest.raises(OmniError, match="xx"):
+        espeak.speak("x", language="xx", variant="m1", rate=160)
+
+
+def test_only_a_library_can_be_freed() -> None:
+    with pytest.raises(InputError, match="not an x86-64 ELF library"):
+        free_of(b"#!/bin/sh\n" * 10, ("libpulse",), null="f")
 
 
 @pytest.mark.slow

@@ -75,6 +75,8 @@ def unpack_deb(archive: Path, folder: Path) -> None:
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path, archive: str) -> None:
     relative = safe_name(member.name, archive)
     target = root / relative
+    if not relative:  # "./", the folder itself
+        return
     if not target.parent.resolve().is_relative_to(root):
         raise InputError(f"{archive}: member {member.name!r} goes through a link out of the folder; refused")
     if member.isdir():

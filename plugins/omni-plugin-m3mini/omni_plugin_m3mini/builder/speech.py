@@ -14,6 +14,7 @@ import numpy as np
 
 from omni.errors import InputError, MissingDependencyError, OmniError
 from omni_plugin_m3mini.builder.archives import unpack_deb
+from omni_plugin_m3mini.builder.elf import free_of
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
 from omni_plugin_m3mini.builder.sources import ESPEAK, obtain
 from omni_plugin_m3mini.counter_rng import CounterRng
@@ -65,6 +66,9 @@ def find_espeak(*, cache: Path, given: list[Path]) -> Espeak:
     for source in ESPEAK:
         unpack_deb(obtain(source, cache=cache, given=given), folder)
     libraries = folder / "usr" / "lib" / "x86_64-linux-gnu"
+    player = libraries / "libpcaudio.so.0.0.1"
+    silent = free_of(player.read_bytes(), ("libpulse", "libasound"), null="create_audio_device_object")
+    player.write_bytes(silent)
     environment = dict(os.environ, LD_LIBRARY_PATH=f"{libraries}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"))
     espeak = Espeak(
         command=str(folder / "usr" / "bin" / "espeak-ng"), data=libraries / "espeak-ng-data", environment=environment
