@@ -217,3 +217,8 @@ def test_every_clip_and_picture_decodes(store: EditionStore) -> None:
 def test_edition_json_is_plain_and_sorted(store: EditionStore) -> None:
     text = (DEMO / "edition.json").read_text(encoding="utf-8")
     assert text == json.dumps(store.info, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def test_contact_sheet_is_small() -> None:
+    sheet = Path(__file__).parents[1] / "pictures.png"
+    assert sheet.stat().st_size < 200_000 and "pictures.png" in (sheet.parent / "README.md").read_text(encoding="utf-8")
