@@ -11,5 +11,5 @@ processor = dict(
 )
 model = dict(
     slots=dict(audio="audio"),
-    adapters=dict(audio=dict(stem="log_mel", patch_frames=4)),
+    adapters=dict(audio=dict(stem="log_mel", patch_frames=4, position_layers=2, position_kernel=9)),
 )
