@@ -60,7 +60,7 @@ def text_model(**options) -> OmniModel:
 def words(lengths: list[int], *, seed: int = 0, longest: int | None = None) -> dict[str, Tensor]:
     """Random ids, padded; each token is a word of its own."""
     generator = torch.Generator().manual_seed(seed)
-    size = longest or max(lengths)
+    size = longest or max(lengths, default=1)
     valid = torch.arange(size)[None] < torch.tensor(lengths)[:, None]
     ids = torch.randint(5, 50, (len(lengths), size), generator=generator).where(valid, torch.tensor(1))
     groups = torch.arange(size).expand(len(lengths), -1).where(valid, torch.tensor(-1))

@@ -75,7 +75,7 @@ class BpeTokenizer(_Tokenizer):
     Args:
         max_length: tokens, the end token included. The default of 512 fits the text adapter's 514 places.
         truncate: cut longer texts instead of refusing them.
-        vocab: a tokenizer.json; None = the shipped one (lower-cased, 12,288 tokens).
+        vocab: a tokenizer.json; None = the shipped one (lower-cased, 16,384 tokens).
     """
 
     def __init__(self, *, max_length: int = 512, truncate: bool = False, vocab: str | None = None) -> None:
