@@ -93,6 +93,7 @@ def save_model_folder(
         save_file(_savable(model, dtype), temporary / WEIGHTS_NAME, metadata={"format": "pt", "omni": __version__})
         (temporary / CONFIG_NAME).write_text(_json(config), encoding="utf-8")
         write_card(temporary / "README.md", folder.name, config, parameters=count_parameters(model))
+        shutil.copymode(temporary / CONFIG_NAME, temporary / WEIGHTS_NAME)  # safetensors makes it private
         replace_folder(temporary, folder)
     except OSError as error:
         raise WeightsError(f"The model cannot be written to {str(folder)!r}: {error}") from error

@@ -13,7 +13,7 @@ import torch
 
 from tools.bench.timing import interleave, row
 
-PICTURES, SIZE = 500, (500, 375)
+PICTURES, SIZE, SLICE = 500, (500, 375), 128
 VECTORS, WIDTH, QUERIES = 100_000, 256, 200
 
 
@@ -48,8 +48,11 @@ def bench_encode_jpegs() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         paths = write_jpegs(Path(folder), count)
         predictor.encode(image=paths[:64], progress=False)
-        rounds = [_encode_round(predictor, paths) for _ in range(2)]
-    ours, prepare, alone = (min(times) for times in zip(*rounds, strict=True))
+        slices = [
+            paths[start : start + SLICE] for start in range(0, count, SLICE)
+        ]  # so that a slow moment hits all three
+        rounds = [_encode_round(predictor, part) for part in slices]
+    ours, prepare, alone = (sum(times) for times in zip(*rounds, strict=True))
     ratio = ours / (prepare + alone)
     name = f"encode {count} JPEGs / (decode + model alone)"
     made = row(name, ours, prepare + alone, target="<= 1.10", reached=ratio <= 1.1)
