@@ -31,10 +31,10 @@ def plain(value: Any) -> Any:
     """The value made of tensors (on CPU), numbers, strings, lists and dicts only; anything else is left out (None)."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True).contiguous()
+    if isinstance(value, np.generic):  # before float: numpy's float64 is one, and does not load without unpickling
+        return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(value)).clone()
     if isinstance(value, Mapping):
@@ -112,13 +112,20 @@ def step_path(folder: Path, step: int) -> Path:
 
 
 def load_latest(folder: Path, logger: Logger | None = None) -> tuple[Path, dict[str, Any]] | None:
-    """The newest readable checkpoint of ``folder``; damaged ones are skipped with a warning. None if there is none."""
-    for _, path in reversed(steps(folder)):
+    """The newest readable checkpoint of ``folder``; damaged ones are skipped with a warning. None if there is none.
+
+    Raises:
+        WeightsError: there are checkpoints, and none can be read.
+    """
+    found = steps(folder)
+    for _, path in reversed(found):
         try:
             return path, load(path)
         except WeightsError as error:
             if logger is not None:
                 logger.warning("%s Falling back to the checkpoint before it.", error)
+    if found:
+        raise WeightsError(f"None of the {len(found)} checkpoints in {folder} can be read. Start anew elsewhere.")
     return None
 
 

@@ -156,8 +156,12 @@ class ForwardPass:
             return inputs["pooled_BD"]
         core = self.core(slot)
         if core is None:
-            return torch.zeros(0, self.model.width, device=self.present(slot).device)
+            return self._zeros(0, self.model.width)
         return core.pooled[slot]
+
+    def _zeros(self, *shape: int) -> Tensor:
+        """Zeros of the parameters' dtype, on their device."""
+        return next(self.model.parameters()).new_zeros(shape)
 
     def _compute_embedding(self, slot: str) -> SlotEmbedding:
         present_B = self.present(slot)
@@ -170,7 +174,7 @@ class ForwardPass:
         core = self.core(slot)
         width = self.model.width
         if core is None:
-            hidden = torch.zeros(len(self.batch), 1, width, device=present_B.device)
+            hidden = self._zeros(len(self.batch), 1, width)
             nothing_BL = hidden.new_zeros(len(self.batch), 1, dtype=torch.bool)
             return SlotTokens(hidden_BLD=hidden, valid_BL=nothing_BL, present_B=present_B)
         tokens, valid = core.tokens(slot), core.valid(slot)

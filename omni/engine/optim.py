@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -188,6 +189,8 @@ def build_schedulers(schedule: Any, optimizer: torch.optim.Optimizer, max_iters:
         optimizer: whose groups they change.
         max_iters: length of the stage.
     """
+    # while gradients accumulate the schedule moves on and the optimizer does not; mmengine takes that for a mistake
+    warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
     built = []
     for config in [schedule] if isinstance(schedule, Mapping) else schedule or []:
         options = dict(config)

@@ -22,7 +22,10 @@ def seed_everything(*parts: int | str) -> None:
     seed = mix(*parts)
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
-    torch.manual_seed(seed)
+    # torch.manual_seed would queue a call, with its stack as text, for every kind of device that is not in use
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
 
 
 def generator(*parts: int | str) -> torch.Generator:
