@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from omni.core.fused_ffn import gated_ffn
 
 NORM_EPS = 1e-5
+BLOCK_LOGITS = 1 << 19  # attention logits at once on a CPU: 2 MiB of float32
 
 
 def init_linear(weight: Tensor, *, std: float = 0.02) -> None:
@@ -56,12 +57,32 @@ class SelfAttention(nn.Module):
         batch, length, width = tokens_BLD.shape
         qkv_bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
         qkv = F.linear(tokens_BLD, self.qkv_weight, qkv_bias)
-        q, k, v = qkv.view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BHLL)
-        mixed = self.norm(mixed.transpose(1, 2).reshape(batch, length, width))
+        mixed = self.norm(attend(qkv.view(batch, length, 3, self.num_heads, -1), bias_BHLL))
         weight, bias, rest_D = folded_scale(self.out, scale_D, tokens_BLD.device.type)
         branch = F.linear(mixed, weight, bias)
         return branch if rest_D is None else branch.float() * rest_D
+
+
+def attend(qkv_BL3HD: Tensor, bias_BHLL: Tensor | None) -> Tensor:
+    """(B, L, H * D) values mixed by scaled dot-product attention.
+
+    On a CPU, where a bias that learns rules out the fused kernel, samples go through it in groups whose (H, L, L)
+    logits stay in cache.
+    """
+    batch, length, _, heads, _ = qkv_BL3HD.shape
+    size = max(1, BLOCK_LOGITS // max(1, heads * length * length))
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if size >= batch or traced or qkv_BL3HD.device.type != "cpu":
+        return _attend(qkv_BL3HD, bias_BHLL)
+    parts = qkv_BL3HD.split(size)
+    shared = bias_BHLL is None or bias_BHLL.shape[0] == 1
+    biases = [bias_BHLL] * len(parts) if shared else bias_BHLL.split(size)
+    return torch.cat([_attend(part, bias) for part, bias in zip(parts, biases, strict=True)])
+
+
+def _attend(qkv_BL3HD: Tensor, bias_BHLL: Tensor | None) -> Tensor:
+    q, k, v = qkv_BL3HD.permute(2, 0, 3, 1, 4).unbind(0)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias_BHLL).transpose(1, 2).flatten(2)
 
 
 class GatedExpert(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omni.core import fused_ffn
+from omni.core import fused_ffn, layers
 from omni.core.layers import Block, DropPath, LogitScale, SelfAttention
 from tests.core import toys
 
@@ -61,6 +61,21 @@ def test_block_is_its_definition(with_bias: bool) -> None:
         strict=True,
     ):
         torch.testing.assert_close(left, right, atol=1e-11, rtol=1e-8)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_attention_in_groups_of_samples(monkeypatch, rows: int) -> None:
+    """Groups of one sample give the values and gradients of one call, with a shared bias and with one a sample."""
+    attention = toys.core().layers[0].attention.double()
+    tokens = toys.sequence(6).tokens_BLD.double()
+    found = []
+    for size in (1, 1 << 19):
+        monkeypatch.setattr(layers, "BLOCK_LOGITS", size)
+        bias = torch.linspace(-1, 1, rows * 4 * 36, dtype=torch.float64).view(rows, 4, 6, 6).requires_grad_()
+        out = attention(tokens, bias_BHLL=bias)
+        found.append((out, *torch.autograd.grad(out.square().sum(), [bias, *attention.parameters()])))
+    for grouped, whole in zip(*found, strict=True):
+        torch.testing.assert_close(grouped, whole, atol=1e-11, rtol=1e-9)
 
 
 def test_layer_scale_1e_6_is_the_identity() -> None:
