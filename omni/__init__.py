@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from omni.core.model import OmniModel
     from omni.inference import OmniPredictor, load
     from omni.plugin.hookspecs import hookimpl
-    from omni.plugin.listing import list_modalities, list_models, list_systems
+    from omni.plugin.listing import list_modalities, list_systems
+    from omni.zoo import list_models
 
 __version__ = "0.1.0"
 
@@ -25,7 +26,7 @@ _LAZY = {
     "OmniPredictor": "omni.inference",
     "OmniModel": "omni.core.model",
     "hookimpl": "omni.plugin.hookspecs",
-    "list_models": "omni.plugin.listing",
+    "list_models": "omni.zoo",
     "list_modalities": "omni.plugin.listing",
     "list_systems": "omni.plugin.listing",
 }

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from omni.encoding import encode_values
 from omni.errors import ConfigError, InputError
 from omni.inference import OmniPredictor
-from omni.metrics.retrieval import RetrievalNumbers, class_gallery, positive_ranks, retrieval_numbers
+from omni.metrics.retrieval import RetrievalNumbers, class_gallery, is_unit, positive_ranks, retrieval_numbers
 from omni.progress import Progress, show_progress
 from omni.scoring import query_vectors
 from omni.types import Sample
@@ -93,8 +93,7 @@ def evaluate(
         label = "class" if all("class" in sample.targets for sample in whole) else None
     gallery = _gallery(dataset, whole, label)
     queries, encoded, rows = _encode(model, whole, gallery, query, target, batch_size=batch_size, progress=progress)
-    unit = model.model.config.embedding_norm == "l2"
-    candidates, candidate_labels, labels = _candidates(encoded, rows, gallery, whole, target, label, unit=unit)
+    candidates, candidate_labels, labels = _candidates(encoded, rows, gallery, whole, target, label)
     missing = model.missing_embeddings()
 
     def measure(embeddings: Mapping[str, Tensor]) -> RetrievalNumbers:
@@ -192,8 +191,6 @@ def _candidates(
     whole: list[Sample],
     target: str,
     label: str | None,
-    *,
-    unit: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Candidate embeddings (C, E), their labels (C,), and the label of each query (Q,)."""
     if label is None:
@@ -207,5 +204,5 @@ def _candidates(
         if of_value[row] not in (-1, value):
             raise InputError(f"Sample {sample.id!r}: its {target} belongs to classes {int(of_value[row])} and {value}.")
         of_value[row] = value
-    means, labels_C = class_gallery(encoded, of_value, unit=unit)
+    means, labels_C = class_gallery(encoded, of_value, unit=is_unit(encoded))
     return means, labels_C, torch.tensor([sample.targets[label] for sample in whole])
