@@ -14,7 +14,7 @@ from omni.core.positions import LogBucketBias
 from omni.types import TokenSequence
 from tools.bench.timing import interleave, row
 
-WIDTH, HEADS, LAYERS, BATCH, LENGTHS, THREADS = 256, 4, 4, 64, (65, 257), 2
+WIDTH, HEADS, LAYERS, BATCH, LENGTHS, THREADS = 256, 4, 2, 64, (65, 257), 2
 
 
 class PlainBlock(nn.Module):
