@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -161,7 +162,28 @@ def _arguments(component: Any, settings: Mapping[str, Any], what: str, *, given:
     for key in given:
         if key in options:
             raise ConfigError(f"{what}: {key!r} is set by the model, not here. Take it out.")
+    handed_on = _handed_on(component)
+    if handed_on is not None:
+        known({key: None for key in options}, [name for name in handed_on if name not in given], what)
     check_arguments(component, {**options, **dict.fromkeys(given)}, what=what)
+
+
+def _handed_on(component: Any) -> list[str] | None:
+    """Every keyword that a class takes, those included that it hands on to its bases as ``**rest``; None if it has no
+    such rest, or if the chain ends in a class that takes anything."""
+    if not inspect.isclass(component):
+        return None
+    names: list[str] = []
+    rests = 0
+    for kind in component.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = [item for item in inspect.signature(kind.__init__).parameters.values() if item.name != "self"]
+        names += [item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+            return names if rests else None
+        rests += 1
+    return None
 
 
 def _listed(value: Any) -> list[Any]:

@@ -148,7 +148,7 @@ class StageRunner(Runner):
         """DDP where there are several processes."""
         if world_size() == 1:
             return model
-        return TrainingDDP(model, broadcast_buffers=False)
+        return TrainingDDP(model)
 
     def load_or_resume(self) -> None:
         """Nothing: the caller resumes explicitly, before ``train``."""

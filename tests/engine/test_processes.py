@@ -68,27 +68,29 @@ def result(wrapper, losses):
     }
 
 
-def worker(rank, port, split, chunk, folder):
+def worker(rank, port, split, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     wrapper, batch = build()
     start = 0 if rank == 0 else split[0]
     mine = batch(start, start + split[rank])
-    if chunk is None:
-        from omni.engine.runner import TrainingDDP
 
-        losses = TrainingDDP(wrapper, broadcast_buffers=False)(batch=mine, mode="loss")
-        losses["loss"].backward()
-    else:
-        from omni.engine import grad_cache
+    from test_grad_cache import Plain
 
-        sys.path.insert(0, str(HERE))
-        from test_grad_cache import Plain
+    from omni.engine import grad_cache
+    from omni.engine.runner import TrainingDDP
 
-        losses = grad_cache.backward(wrapper, mine, Plain(), chunk=chunk)
-        grad_cache.average_gradients(wrapper)
-    torch.save(result(wrapper, losses), Path(folder) / f"{rank}.pt")
+    model = TrainingDDP(wrapper)  # alive until the backward pass: it owns the hooks that average
+    losses = model(batch=mine, mode="loss")
+    losses["loss"].backward()
+    found = {"ddp": result(wrapper, losses)}
+    del model
+    wrapper.zero_grad(set_to_none=True)
+    losses = grad_cache.backward(wrapper, mine, Plain(), chunk=4)
+    grad_cache.average_gradients(wrapper)
+    found["grad_cache"] = result(wrapper, losses)
+    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -112,15 +114,14 @@ def one_process():
     catalog.reset()
 
 
-@pytest.mark.parametrize(("split", "chunk"), [((8, 6), None), ((8, 6), 4)])
-def test_two_processes_equal_one(one_process, tmp_path, split, chunk):
-    mp.spawn(worker, args=(free_port(), split, chunk, str(tmp_path)), nprocs=2)
-    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
-    for one in found:
-        torch.testing.assert_close(one["loss"], one_process["loss"], atol=1e-10, rtol=0)
-        assert one["parts"] == pytest.approx(one_process["parts"], abs=1e-10)
-    for name, value in one_process["gradients"].items():
-        for one in found:
-            torch.testing.assert_close(
-                one["gradients"][name], value, atol=1e-10, rtol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
-            )
+def test_two_processes_equal_one(one_process, tmp_path):
+    mp.spawn(worker, args=(free_port(), (8, 6), str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        for one in torch.load(tmp_path / f"{rank}.pt").values():
+            assert one["parts"] == pytest.approx(one_process["parts"], abs=1e-10)
+            wrong = {
+                name: float((one["gradients"][name] - value).abs().max())
+                for name, value in one_process["gradients"].items()
+                if not torch.allclose(one["gradients"][name], value, atol=1e-10, rtol=1e-9)
+            }
+            assert not wrong
