@@ -211,3 +211,15 @@ def test_a_loss_that_is_not_finite_names_objective_and_step(toys, make_config, t
     config = make_config(optim_wrapper={"optimizer": {"type": "SGD", "lr": 1e30}})
     with pytest.raises(TrainingError, match=r"objective .*(symile|info_nce).* at step \d"):
         train(config, work_dir=tmp_path, quiet=True)
+
+
+def test_retrieval_is_validated_by_the_score_that_was_trained(toys, make_config, tmp_path):
+    config = make_config(
+        objectives=[{"type": "info_nce", "slots": ["left", "word"], "labels": "class"}],
+        train_cfg={"max_iters": 120, "val_interval": 60},
+        val_dataloader={"dataset": {"type": "toy_triples", "size": 24, "seed": 1}, "batch_size": 10},
+        val_evaluator={"type": "retrieval", "query": ["left"], "target": "word", "label": "class"},
+    )
+    config["model"]["layer_scale"] = 0.1  # from 1e-6 the class token would see nothing in so few steps
+    result = train(config, work_dir=tmp_path, quiet=True)
+    assert result.metrics["queries"] == 24 and result.metrics["r1"] > 0.5
