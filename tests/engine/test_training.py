@@ -220,6 +220,6 @@ def test_retrieval_is_validated_by_the_score_that_was_trained(toys, make_config,
         val_dataloader={"dataset": {"type": "toy_triples", "size": 24, "seed": 1}, "batch_size": 10},
         val_evaluator={"type": "retrieval", "query": ["left"], "target": "word", "label": "class"},
     )
-    config["model"]["layer_scale"] = 0.1  # from 1e-6 the class token would see nothing in so few steps
+    config["model"]["layer_scale"] = 1.0  # from 1e-6 the class token would see nothing in so few steps
     result = train(config, work_dir=tmp_path, quiet=True)
     assert result.metrics["queries"] == 24 and result.metrics["r1"] > 0.5
