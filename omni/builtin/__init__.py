@@ -1,7 +1,7 @@
 """Built-in plugins. They go through the same hooks as everyone else's; only their place in the load order differs.
 
-To add one: write a module here with the hooks of omni.plugin.hookspecs and add its dotted name to the tuple. The last part
-of the name is the plugin's name. Like every plugin module, it must not import torch.
+To add one: write a module here with the hooks of omni.plugin.hookspecs and add its dotted name to the tuple. The last
+part of the name is the plugin's name. Like every plugin module, it must not import torch.
 """
 
 from __future__ import annotations
@@ -11,4 +11,5 @@ BUILTIN_PLUGINS: tuple[str, ...] = (
     "omni.builtin.data",
     "omni.builtin.retrieval",
     "omni.builtin.objectives",
+    "omni.builtin.systems",
 )

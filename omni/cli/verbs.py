@@ -19,6 +19,7 @@ VERBS: dict[str, Verb] = {
     "embed": Verb(target="omni.cli.embed:app", summary="Embed files, strings or a manifest into one file."),
     "index": Verb(target="omni.cli.index:app", summary="Make a searchable index of files."),
     "search": Verb(target="omni.cli.search:app", summary="Search an index with one or several slots."),
+    "systems": Verb(target="omni.cli.systems:app", summary="Published systems and their experiments."),
     "zoo": Verb(target="omni.cli.zoo:app", summary="The models that are there."),
     "doctor": Verb(target="omni.cli.doctor:doctor", summary="What is installed here, and is it in order?"),
     "plugins": Verb(target="omni.cli.plugins:app", summary="List, check and write plugins."),

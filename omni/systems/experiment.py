@@ -108,7 +108,7 @@ class Experiment(ABC):
     claim: ClassVar[str]
     rule: ClassVar[str]
     default_seeds: ClassVar[tuple[int, ...]] = (0, 1, 2)
-    depends_on: ClassVar[tuple[str, ...]] = ()  # modules whose source, besides this one's, decides the result
+    depends_on: ClassVar[tuple[str, ...]] = ()  # modules, packages whose source besides this one's decides the result
 
     @abstractmethod
     def config(self, *, full: bool) -> dict[str, Any]:

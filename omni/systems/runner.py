@@ -79,13 +79,21 @@ def run_experiment(
 
 
 def result_key(experiment: Experiment, config: dict[str, Any], seed: int) -> str:
-    """Hash of the experiment's source, of the modules it depends on, of its config and the seed."""
+    """Hash of the experiment's source, of the modules and packages it depends on, of its config and the seed."""
     digest = hashlib.sha256()
     for name in (type(experiment).__module__, *experiment.depends_on):
-        digest.update(inspect.getsource(importlib.import_module(name)).encode())
+        for path in _sources(name):
+            digest.update(path.read_bytes())
     digest.update(json.dumps(config, sort_keys=True).encode())
     digest.update(str(seed).encode())
     return digest.hexdigest()[:24]
+
+
+def _sources(name: str) -> list[Path]:
+    """The source file of a module, or all those of a package."""
+    module = importlib.import_module(name)
+    file = Path(inspect.getfile(module))
+    return sorted(file.parent.rglob("*.py")) if hasattr(module, "__path__") else [file]
 
 
 def _read(path: Path) -> tuple[dict[str, float], float]:

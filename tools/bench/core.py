@@ -98,5 +98,6 @@ def bench_core_bf16() -> list[dict[str, Any]]:
         half, full = _steps(length, bf16=True)["ours"], _steps(length)["ours"]
         ours, peer = interleave(half, full)
         reached = peer / ours >= 1.7
-        rows.append(row(f"core bf16 step against fp32, {length} tokens", ours, peer, target=">= 1.7 x", reached=reached))
+        name = f"core bf16 step against fp32, {length} tokens"
+        rows.append(row(name, ours, peer, target=">= 1.7 x", reached=reached))
     return rows
