@@ -15,7 +15,7 @@ from omni.encoding import as_values, encode_values, prepare_batches
 from omni.errors import ConfigError, InputError, OmniError
 from omni.model_folder import ModelFolder, load_model_folder, save_model_folder
 from omni.progress import Progress, show_progress
-from omni.scoring import Score, find_score, score_all
+from omni.scoring import SUMS, Score, find_score, score_all
 from omni.types import TrainedGroup
 from omni.zoo import resolve_model
 
@@ -237,7 +237,7 @@ class OmniPredictor:
         names = [*embeddings, *slots]
         score = self.score(names, target=names[-1] if names else None)
         embeddings |= self.encode(**slots) if slots else {}
-        if score.kind == "cosine_sum":
+        if score.kind in SUMS.values():
             raise OmniError(
                 f"The slots {', '.join(names)} were trained in pairs, not as one group; their scores add up only "
                 f"towards one searched slot: use index(...) and search(...), or similarity of two slots at a time."

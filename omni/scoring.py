@@ -20,6 +20,7 @@ from omni.errors import OmniError
 from omni.types import TrainedGroup
 
 COSINE, PAIR_SUM, MULTILINEAR = "cosine", "pair_sum", "multilinear"
+SUMS = {COSINE: "cosine_sum", PAIR_SUM: "dot_sum"}  # of trained pairs (query, target), by the pairs' score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Score:
     """How to score some slots.
 
     Attributes:
-        kind: "cosine", "pair_sum", "multilinear", or "cosine_sum": a sum of cosines of trained pairs.
+        kind: "cosine", "pair_sum", "multilinear", or "cosine_sum", "dot_sum": a sum over trained pairs with the
+            searched slot, of cosines or of dot products.
         slots: the slots that the user gives.
         filled: further slots of the group, whose learnt missing embeddings stand in.
     """
@@ -73,9 +75,10 @@ def find_score(
     if exact:
         return Score(kind=exact[0].score, slots=wanted)
     if target is not None and len(wanted) > 2:
-        pairs = {frozenset(group.slots) for group in groups if group.score == COSINE and len(group.slots) == 2}
-        if all(frozenset((slot, target)) in pairs for slot in wanted if slot != target):
-            return Score(kind="cosine_sum", slots=wanted)
+        for score, kind in SUMS.items():
+            pairs = {frozenset(group.slots) for group in groups if group.score == score and len(group.slots) == 2}
+            if all(frozenset((slot, target)) in pairs for slot in wanted if slot != target):
+                return Score(kind=kind, slots=wanted)
     able = set(missing)
     wider = [group for group in groups if set(wanted) < set(group.slots) and set(group.slots) - set(wanted) <= able]
     if wider:
@@ -114,7 +117,7 @@ def query_vectors(score: Score, queries: Mapping[str, Tensor], missing: Mapping[
         return QueryVectors(vectors_QE=reduce(torch.mul, parts), constant_Q=constant_Q, unit=False)
     if score.unit:
         parts = [F.normalize(part, dim=-1) for part in parts]
-    else:
+    elif score.kind == PAIR_SUM:
         constant_Q = sum((torch.einsum("qe,qe->q", a, b) for a, b in combinations(parts, 2)), constant_Q)
     return QueryVectors(vectors_QE=torch.stack(parts).sum(0), constant_Q=constant_Q, unit=score.unit)
 

@@ -160,7 +160,8 @@ class TrainedGroup:
 
     Attributes:
         slots: two or more slot names.
-        score: "cosine" (a pair), "pair_sum" (sum of the pairs' dot products) or "multilinear" (Symile).
+        score: "cosine" (a pair), "pair_sum" (sum of the pairs' dot products; of one pair, its dot product)
+            or "multilinear" (Symile).
     """
 
     slots: tuple[str, ...]

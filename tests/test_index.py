@@ -63,14 +63,19 @@ def test_cosine_normalises_both_sides():
     assert index.search_embeddings({"b": query}, k=1)[0][0].id == "new"
 
 
-def test_pairs_add_up_towards_the_gallery():
-    groups = [TrainedGroup(slots=pair, score="cosine") for pair in (("a", "b"), ("c", "a"))]
+@pytest.mark.parametrize("score", ["cosine", "pair_sum"])
+def test_pairs_add_up_towards_the_gallery(score):
+    groups = [TrainedGroup(slots=pair, score=score) for pair in (("a", "b"), ("c", "a"))]
     index = Index(slot="a", width=E, trained_groups=groups)
     gallery = torch.randn(20, E)
     index.add(gallery)
     q = queries(1)
-    expected = sum(F.cosine_similarity(q[slot], gallery) for slot in "bc")
+    if score == "cosine":
+        expected = sum(F.cosine_similarity(q[slot], gallery) for slot in "bc")
+    else:
+        expected = (q["b"] + q["c"])[0] @ gallery.T
     (found,) = index.search_embeddings(q, k=20)
+    assert found[0].score == pytest.approx(float(expected.max()), abs=1e-5)
     assert [int(item.id) for item in found] == expected.argsort(descending=True).tolist()
 
 

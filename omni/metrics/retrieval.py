@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
 from omni.metrics.base import Metric
-from omni.scoring import COSINE, MULTILINEAR, PAIR_SUM, Score, find_score, query_vectors
+from omni.scoring import COSINE, MULTILINEAR, PAIR_SUM, SUMS, Score, find_score, query_vectors
 
 CHUNK = 1024  # queries scored at a time
 UNIT_TOLERANCE = 1e-2  # of a length, after half precision
-KINDS = (COSINE, PAIR_SUM, MULTILINEAR, "cosine_sum")
+KINDS = (COSINE, PAIR_SUM, MULTILINEAR, *SUMS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +115,8 @@ class Retrieval(Metric):
     Args:
         query: slots that search.
         target: slot that is searched.
-        score: "cosine" (one query slot), "cosine_sum", "pair_sum" or "multilinear"; None = the one that these slots
-            were trained under.
+        score: "cosine" (one query slot), "cosine_sum", "dot_sum", "pair_sum" or "multilinear"; None = the one that these
+            slots were trained under.
         ks: cut-offs.
         label: a target with whole numbers: candidates are one mean embedding a class, a hit is the right class. None:
             each sample's own candidate is the right one.

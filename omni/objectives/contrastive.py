@@ -80,7 +80,7 @@ class InfoNCE(EmbeddingObjective):
 
     def trained_groups(self) -> tuple[TrainedGroup, ...]:
         """Each pair, by its own score."""
-        return tuple(TrainedGroup(slots=pair, score="cosine") for pair in self.pairs)
+        return tuple(TrainedGroup(slots=pair, score=self.pair_score) for pair in self.pairs)
 
 
 class PairSum(InfoNCE):
@@ -151,7 +151,7 @@ class TupleObjective(EmbeddingObjective):
 
     def trained_groups(self) -> tuple[TrainedGroup, ...]:
         """All slots together; two slots are a pair."""
-        return (TrainedGroup(slots=self.slots, score="cosine" if len(self.slots) == 2 else self.score),)
+        return (TrainedGroup(slots=self.slots, score=self.pair_score if len(self.slots) == 2 else self.score),)
 
 
 class Symile(TupleObjective):

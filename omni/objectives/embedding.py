@@ -70,6 +70,11 @@ class EmbeddingObjective(Objective):
             raise ConfigError(f"{type(self).__name__}: scale is {scale!r}; it must be 'shared', 'own' or a number.")
         self.fixed_scale = None if isinstance(scale, str) else float(scale)
         self.own_scale = OwnScale(init=1 / 0.07, max=100.0) if scale == "own" else None
+        self.pair_score = "cosine"
+
+    def bind(self, model: nn.Module) -> None:
+        """The score of a pair is the dot product that was trained: a cosine only of embeddings of unit length."""
+        self.pair_score = "cosine" if model.config.embedding_norm == "l2" else "pair_sum"
 
     def reads(self) -> tuple[Leaf, ...]:
         """The embeddings of its slots."""

@@ -28,7 +28,7 @@ class Model(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(SCALE))
         self.missing = {slot: None for slot in missing}
-        self.config = SimpleNamespace(slots=dict.fromkeys(SLOTS, "kind"))
+        self.config = SimpleNamespace(slots=dict.fromkeys(SLOTS, "kind"), embedding_norm="l2")
 
     def logit_scale(self):
         return self.scale
@@ -147,6 +147,16 @@ def test_trained_groups():
     assert groups(Symile(slots=SLOTS)) == {(SLOTS, "multilinear")}
     assert groups(Symile(slots=("a", "b"))) == {(("a", "b"), "cosine")}
     assert groups(GroupingAlignment(slots=SLOTS)) == set()
+
+
+@pytest.mark.parametrize(("norm", "score"), [("l2", "cosine"), ("layernorm", "pair_sum"), ("none", "pair_sum")])
+def test_pairs_are_scored_as_they_were_trained(norm, score):
+    """Embeddings that are not of unit length are trained, and so searched, by their dot product."""
+    model = Model()
+    model.config.embedding_norm = norm
+    for objective in (InfoNCE(slots=("a", "b")), PairSum(slots=("a", "b")), Symile(slots=("a", "b"))):
+        objective.bind(model)
+        assert [group.score for group in objective.trained_groups()] == [score]
 
 
 def test_grouping_alignment_averages_its_groups():
