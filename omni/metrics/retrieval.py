@@ -115,8 +115,8 @@ class Retrieval(Metric):
     Args:
         query: slots that search.
         target: slot that is searched.
-        score: "cosine" (one query slot), "cosine_sum", "dot_sum", "pair_sum" or "multilinear"; None = the one that these
-            slots were trained under.
+        score: "cosine" (one query slot), "cosine_sum", "dot_sum", "pair_sum" or "multilinear"; None = the one that
+            these slots were trained under.
         ks: cut-offs.
         label: a target with whole numbers: candidates are one mean embedding a class, a hit is the right class. None:
             each sample's own candidate is the right one.

@@ -76,7 +76,7 @@ class InfoNCE(EmbeddingObjective):
 
     def scale_once(self, fp: ForwardPass) -> Tensor | float:
         """The multiplier, computed once for all pairs."""
-        return fp.once(("scale", id(self)), lambda: self.scale(fp))
+        return fp.once(("scale", self), lambda: self.scale(fp))
 
     def trained_groups(self) -> tuple[TrainedGroup, ...]:
         """Each pair, by its own score."""
