@@ -1,4 +1,4 @@
-# Pictures, words and speech in one space, from the data set that omni-plugin-m3mini brings; a minute or two on one core:
+# Pictures, words and speech in one space, from the data set that omni-plugin-m3mini brings; a minute on one core:
 #   omni train omni:configs/examples/three_slots.py --work-dir work_dirs/first
 # Needs omni-plugin-image, omni-plugin-audio and omni-plugin-m3mini.
 _base_ = ["omni:configs/_base_/runtime.py", "omni:configs/_base_/schedule.py"]
