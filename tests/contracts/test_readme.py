@@ -131,10 +131,20 @@ def test_the_table_of_hooks_is_whole():
 
 
 def test_the_box_names_what_is_there():
-    """Objectives of the README's table are those of the core."""
+    """The objectives and systems of the README's table are installed, and every verb of omni is in it."""
     from omni.plugin.catalog import get_catalog
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    row = re.search(r"^\| objectives \|(.*)\|$", text, re.MULTILINE)[1]
-    names = {entry.spec.name for entry in get_catalog().entries("objective") if entry.plugin == "objectives"}
-    assert names == set(re.findall(r"`(\w+)`", row))
+    rows = dict(re.findall(r"^\| (\w+) \|(.*)\|$", text, re.MULTILINE))
+    objectives = set(re.findall(r"`(\w+)`", rows["objectives"]))
+    assert len(objectives) >= 6 and objectives <= set(get_catalog().names("objective"))
+    systems = {name.strip().lower().replace("-", "_") for name in rows["systems"].split(", each")[0].split(",")}
+    assert systems <= set(get_catalog().names("system"))
+    assert set(re.findall(r"`omni (\w+)`", rows["verbs"])) == set(VERBS)
+
+
+def test_the_table_of_config_keys_is_whole():
+    from omni.config_schema import TOP_LEVEL
+
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert [key for key in TOP_LEVEL if f"`{key}`" not in text] == []
