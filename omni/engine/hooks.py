@@ -117,7 +117,8 @@ class RecordHook(Hook):
         speed = (done - self._since[1]) / max(now - self._since[0], 1e-9)
         self._since = (now, done)
         numbers = dict(outputs or {})
-        numbers["lr"] = max(group["lr"] for group in runner.optim_wrapper.param_groups)
+        # the wrapper's own param_groups end with one of mmengine's that holds no weights and that no schedule moves
+        numbers["lr"] = max(group["lr"] for group in runner.optim_wrapper.optimizer.param_groups)
         norm = runner.message_hub.log_scalars.get("train/grad_norm")
         if norm is not None:
             numbers["grad_norm"] = float(norm.current())

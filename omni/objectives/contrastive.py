@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -143,11 +144,11 @@ class TupleObjective(EmbeddingObjective):
         count = int(present_N.sum())
         return ObjectiveOutput(total=loss, counts={"tuples": count})
 
+    @abstractmethod
     def contrast(
         self, values: Sequence[Tensor], scale: Tensor | float, generator: torch.Generator | None, present_N: Tensor
     ) -> Tensor:
         """The function of omni.objectives.functional."""
-        raise NotImplementedError
 
     def trained_groups(self) -> tuple[TrainedGroup, ...]:
         """All slots together; two slots are a pair."""
