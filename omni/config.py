@@ -81,12 +81,14 @@ def _in_package(package: str, inside: str) -> Path:
         raise ConfigError(f"Config '{package}:{inside}': there is no package {package!r}. Install it, or give a path.")
     folder = Path(spec.origin).parent
     candidates = [folder / inside]
-    if package == "omni":  # in a source checkout the configs lie beside the package
+    if (folder.parent / "pyproject.toml").is_file():  # in a source checkout the configs lie beside the package
         candidates.append(folder.parent / inside)
     for path in candidates:
         if path.is_file():
             return path
-    raise ConfigError(f"Config '{package}:{inside}': there is no such file (looked for {candidates[0]}).")
+    beside = sorted({other.name for path in candidates if path.parent.is_dir() for other in path.parent.glob("*.py")})
+    hint = did_you_mean(candidates[0].name, beside) or f" (looked for {' and '.join(map(str, candidates))})"
+    raise ConfigError(f"Config '{package}:{inside}': there is no such file.{hint}")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omni.errors import OmniError
+from omni.plugin.suggest import did_you_mean
 from omni.types import TrainedGroup
 
 COSINE, PAIR_SUM, MULTILINEAR = "cosine", "pair_sum", "multilinear"
@@ -79,6 +80,10 @@ def find_score(
             pairs = {frozenset(group.slots) for group in groups if group.score == score and len(group.slots) == 2}
             if all(frozenset((slot, target)) in pairs for slot in wanted if slot != target):
                 return Score(kind=kind, slots=wanted)
+    known = sorted({slot for group in groups for slot in group.slots})
+    for slot in wanted:
+        if known and slot not in known:
+            raise OmniError(f"No trained slot {slot!r}.{did_you_mean(slot, known)} {describe_groups(groups)}")
     able = set(missing)
     wider = [group for group in groups if set(wanted) < set(group.slots) and set(group.slots) - set(wanted) <= able]
     if wider:

@@ -46,6 +46,8 @@ def test_packaged_bases_are_found(tmp_path):
     assert loaded["seed"] == 0 and loaded["optim_wrapper"]["optimizer"]["type"] == "AdamW"
     with pytest.raises(ConfigError, match="no such file"):
         configs.load("omni:configs/nothing.py")
+    with pytest.raises(ConfigError, match="no such file. Did you mean 'schedule.py'"):
+        configs.load("omni:configs/_base_/schedul.py")
     with pytest.raises(ConfigError, match="no package 'no_such_package'"):
         configs.load("no_such_package:configs/nothing.py")
 
@@ -135,3 +137,16 @@ def test_a_dumped_config_loads_back(toy_plugin, tmp_path):
     loaded = configs.load(BASE)
     configs.dump(loaded, tmp_path / "config.py")
     assert configs.load(tmp_path / "config.py") == {**loaded, "name": "config"}
+
+
+def test_configs_beside_a_package_are_found_in_its_checkout_only(tmp_path, monkeypatch):
+    """An editable install has them beside the package, a wheel inside it."""
+    (tmp_path / "beside_package").mkdir()
+    (tmp_path / "beside_package/__init__.py").touch()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/a.py").write_text("seed = 7\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match="no such file"):
+        configs.load("beside_package:configs/a.py", check=False)
+    (tmp_path / "pyproject.toml").touch()
+    assert configs.load("beside_package:configs/a.py", check=False)["seed"] == 7

@@ -83,6 +83,8 @@ def test_queries_that_mean_nothing_are_refused():
     index, _ = triple_index("multilinear")
     with pytest.raises(OmniError, match=r"b and a do not mean.*a \+ b \+ c \(multilinear\)"):
         index.search_embeddings({"b": torch.randn(1, E)})
+    with pytest.raises(OmniError, match=r"No trained slot 'cc'\. Did you mean 'c'\?.*a \+ b \+ c"):
+        index.search_embeddings({"cc": torch.randn(1, E), "b": torch.randn(1, E)})
     with pytest.raises(InputError, match="search it with other slots"):
         index.search_embeddings({"a": torch.randn(1, E), "b": torch.randn(1, E)})
     with pytest.raises(InputError, match="needs a query"):

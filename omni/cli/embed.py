@@ -13,7 +13,7 @@ import typer
 from omni.cli.slots import ANY_SLOT, expand, read_slots, require_name
 from omni.errors import InputError, OmniError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 ENDINGS = (".npz", ".safetensors")
 
 

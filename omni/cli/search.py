@@ -11,7 +11,7 @@ import typer
 from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(context_settings=ANY_SLOT)

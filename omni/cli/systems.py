@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Published systems as plugins, each with an experiment.", no_args_is_help=True)
+app = typer.Typer(help="Published systems, each with an experiment.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The model zoo.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(help="The model zoo.", no_args_is_help=True, add_completion=False)
 AS_JSON = typer.Option("--json", help="For programs.")
 
 
