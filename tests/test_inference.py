@@ -290,3 +290,27 @@ def test_encode_joint(toy_plugin, stripes):
 def test_encode_joint_needs_a_fused_objective(predictor):
     with pytest.raises(OmniError, match="without a fused objective"):
         predictor.encode_joint(word="cat")
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_whole_models_run_in_half_precision(toy_plugin, stripes, tmp_path, dtype, atol):
+    """With LayerScale, which float16 applies to the outputs; loaded in the type, and under autocast."""
+    from toy_models import toy_predictor
+
+    import omni
+
+    predictor = toy_predictor(("multilinear", "left", "right", "word"))
+    for layer in predictor.model.core.layers:
+        for name in ("attention_scale", "ffn_scale"):
+            setattr(layer, name, torch.nn.Parameter(torch.full((32,), 0.5)))
+    predictor.model.config.layer_scale = 0.5
+    folder = predictor.save(tmp_path / "scaled")
+    expected = predictor.encode(left=stripes, word=["cat", "dog"])
+    half = omni.load(folder, device="cpu", dtype=dtype)
+    assert half.dtype in (torch.bfloat16, torch.float16)
+    with torch.autocast("cpu", dtype=half.dtype):
+        cast = predictor.encode(left=stripes, word=["cat", "dog"])
+    for found in (half.encode(left=stripes, word=["cat", "dog"]), cast):
+        for slot, value in expected.items():
+            assert not torch.equal(found[slot], value)
+            torch.testing.assert_close(found[slot].float(), value, atol=atol, rtol=0)

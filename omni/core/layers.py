@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
         mixed = self.norm(attend(qkv.view(batch, length, 3, self.num_heads, -1), bias_BHLL))
         weight, bias, rest_D = folded_scale(self.out, scale_D, tokens_BLD.device.type)
         branch = F.linear(mixed, weight, bias)
-        return branch if rest_D is None else branch.float() * rest_D
+        return branch if rest_D is None else (branch.float() * rest_D).to(tokens_BLD.dtype)
 
 
 def attend(qkv_BL3HD: Tensor, bias_BHLL: Tensor | None) -> Tensor:
@@ -107,7 +107,7 @@ class GatedExpert(nn.Module):
         weight, bias, rest_D = folded_scale(self.out, scale_D, tokens_BLD.device.type)
         gain, shift, eps = self.norm.weight, self.norm.bias, self.norm.eps
         branch = gated_ffn(tokens_BLD, self.gate_up_weight, gain, shift, weight, bias, eps)
-        return branch if rest_D is None else branch.float() * rest_D
+        return branch if rest_D is None else (branch.float() * rest_D).to(tokens_BLD.dtype)
 
 
 def folded_scale(linear: nn.Linear, scale_D: Tensor | None, device: str) -> tuple[Tensor, Tensor, Tensor | None]:
