@@ -24,8 +24,8 @@ def build():
     sys.path[:0] = [str(HERE), str(HERE.parent)]
     import toy_modalities
     import toy_training
+    from toy_training import base_config
 
-    from conftest import base_config
     from omni.core.model import ModelConfig, OmniModel
     from omni.data.processor import Processor
     from omni.engine import seeding

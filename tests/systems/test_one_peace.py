@@ -7,7 +7,7 @@ import torch
 
 from omni.builtin.systems.one_peace import OnePeaceEmergence, ToyModel
 
-SMALL = {"latent": 6, "tokens": 3, "features": 12, "noise": 0.3, "width": 32, "layers": 1, "heads": 2, "steps": 150}
+SMALL = {"latent": 6, "tokens": 3, "features": 12, "noise": 0.3, "width": 32, "layers": 1, "heads": 2, "steps": 100}
 SMALL |= {"batch": 64, "lr": 3e-3, "test": 100}
 
 

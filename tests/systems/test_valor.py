@@ -7,7 +7,7 @@ import torch
 
 from omni.builtin.systems.valor import TOKENS, ValorGroups, World, joined, train
 
-SMALL = ValorGroups().config(full=False) | {"half": 4, "features": 12, "hidden": 48, "batch": 64, "steps": 120}
+SMALL = ValorGroups().config(full=False) | {"half": 4, "features": 12, "hidden": 48, "batch": 64, "steps": 70}
 SMALL |= {"test": 200}
 
 
