@@ -27,6 +27,12 @@ def omni_objectives() -> list[ObjectiveSpec]:
         ),
         ObjectiveSpec(name="symile", target=f"{_ALIGNMENT}:Symile", summary="Tuples, by the multilinear score"),
         ObjectiveSpec(
+            name="label_prediction",
+            target="omni.objectives.prediction:LabelPrediction",
+            summary="A label predicted from one slot's pooled state",
+            consumes=("pooled", "labels"),
+        ),
+        ObjectiveSpec(
             name="grouping_alignment",
             target="omni.objectives.grouping:GroupingAlignment",
             summary="One slot's tokens against groups of other slots' tokens",

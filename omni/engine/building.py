@@ -76,12 +76,23 @@ class LoaderBuilder:
         processor: of the model.
         seed: of the run.
         quiet: no progress bars.
+        feature_folder: where the features of cached slots are kept between runs; None = nowhere.
     """
 
-    def __init__(self, stage: StageConfig, model: OmniModel, processor: Processor, *, seed: int, quiet: bool) -> None:
+    def __init__(
+        self,
+        stage: StageConfig,
+        model: OmniModel,
+        processor: Processor,
+        *,
+        seed: int,
+        quiet: bool,
+        feature_folder: str | None = None,
+    ) -> None:
         self.stage, self.model, self.processor = stage, model, processor
         self.seed = seeding.mix(seed, stage.name)
         self.quiet = quiet or rank() > 0
+        self.feature_folder = feature_folder
         for slot in stage.cache:
             if slot not in processor.slots:
                 raise ConfigError(
@@ -147,7 +158,15 @@ class LoaderBuilder:
     def _features(self, samples: Sequence[Any], slot: str) -> FeatureTable:
         dtype = DTYPES.get(self.stage.optim_wrapper.get("dtype", "float32"))
         autocast = dtype if dtype == torch.bfloat16 else None
-        return build_feature_table(self.model, samples, self.processor, slot, autocast=autocast, quiet=self.quiet)
+        return build_feature_table(
+            self.model,
+            samples,
+            self.processor,
+            slot,
+            autocast=autocast,
+            quiet=self.quiet,
+            folder=self.feature_folder,
+        )
 
 
 def _checked(config: Mapping[str, Any], what: str) -> Mapping[str, Any]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from omni.core.model import OmniModel
@@ -25,6 +32,7 @@ def build_feature_table(
     batch_size: int = 64,
     autocast: torch.dtype | None = None,
     quiet: bool = False,
+    folder: str | Path | None = None,
 ) -> FeatureTable:
     """Pooled states of a slot's distinct items, without augmentation, the model in evaluation mode.
 
@@ -36,6 +44,7 @@ def build_feature_table(
         batch_size: items at a time.
         autocast: dtype of the towers' matrix products; None = as they are.
         quiet: no progress bar.
+        folder: where features are kept for later runs, by frozen weights, transform and content keys; None = nowhere.
 
     Raises:
         ConfigError: the tower still trains; names the parameters that would have to be frozen.
@@ -48,6 +57,10 @@ def build_feature_table(
     try:
         if chunks:
             _require_frozen(model, slot, _inputs(samples, processor, slot, chunks[0][:1], model.device))
+        path = _path(folder, model, processor, slot, list(first), autocast)
+        kept = _read(path)
+        if kept is not None:
+            return FeatureTable({key: row for row, key in enumerate(first)}, kept)
         with torch.no_grad(), torch.autocast(model.device.type, dtype=autocast, enabled=autocast is not None):
             pieces = [
                 model.encode_slot(slot, _inputs(samples, processor, slot, chunk, model.device)).pooled[slot].cpu()
@@ -56,7 +69,51 @@ def build_feature_table(
     finally:
         model.train(training)
     pooled_KD = torch.cat(pieces).float() if pieces else torch.zeros(0, model.width)
+    _write(path, pooled_KD)
     return FeatureTable({key: row for row, key in enumerate(first)}, pooled_KD)
+
+
+def _path(
+    folder: str | Path | None,
+    model: OmniModel,
+    processor: Processor,
+    slot: str,
+    keys: Sequence[str],
+    autocast: torch.dtype | None,
+) -> Path | None:
+    """The file of these features: named by everything that decides them."""
+    if folder is None:
+        return None
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    modality, transform = processor.modalities[slot], processor.transforms[slot]
+    settings = [slot, modality, type(transform).__name__, transform.to_config(), list(keys), str(autocast)]
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(model.config.to_dict(), sort_keys=True).encode())
+    return Path(folder) / f"{slot}-{digest.hexdigest()[:24]}.safetensors"
+
+
+def _read(path: Path | None) -> Tensor | None:
+    """Kept features, or None; a damaged file is made again."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return load_file(path)["pooled_KD"]
+    except (SafetensorError, KeyError, OSError):
+        return None
+
+
+def _write(path: Path | None, pooled_KD: Tensor) -> None:
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    save_file({"pooled_KD": pooled_KD}, name)
+    os.replace(name, path)
 
 
 def _inputs(

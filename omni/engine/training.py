@@ -17,7 +17,7 @@ from omni.data.processor import Processor
 from omni.engine import checkpoint, seeding
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives
 from omni.engine.ema import EmaHook
-from omni.engine.freeze import apply_freeze
+from omni.engine.freeze import apply_freeze, match
 from omni.engine.hooks import BEST, CheckpointHook, HistoryHook, RecordHook
 from omni.engine.model_wrapper import TrainingModel
 from omni.engine.optim import build_optim_wrapper, build_schedulers
@@ -179,7 +179,14 @@ class _Run:
         path = Path(source) / "model.safetensors" if Path(source).is_dir() else Path(source)
         if not path.is_file():
             raise WeightsError(f"load_from: there is no {path}. Name a model folder or a .safetensors file.")
-        found = self.model.load_state_dict(load_file(path), strict=False)
+        state = load_file(path)
+        for pattern in self.cfg.get("load_except", ()):
+            hits = [name for name in state if match(pattern, name)]
+            if not hits:
+                raise ConfigError(f"load_except: the pattern {pattern!r} matches nothing in {path}.")
+            for name in hits:
+                del state[name]
+        found = self.model.load_state_dict(state, strict=False)
         if found.unexpected_keys or found.missing_keys:
             new, left = len(found.missing_keys), len(found.unexpected_keys)
             print(f"load_from: {new} parameters start anew, {left} of the file are left out.")
@@ -217,7 +224,14 @@ class _Run:
             HistoryHook(),
             *([ema] if ema is not None else []),
         ]
-        loaders = LoaderBuilder(stage, self.model, self.processor, seed=self.seed, quiet=self.quiet)
+        loaders = LoaderBuilder(
+            stage,
+            self.model,
+            self.processor,
+            seed=self.seed,
+            quiet=self.quiet,
+            feature_folder=self.cfg.get("feature_folder"),
+        )
         train_cfg = {"val_begin": 1, "val_interval": 1000, **stage.train_cfg}
         return StageRunner(
             wrapper,

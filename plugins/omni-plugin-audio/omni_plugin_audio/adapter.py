@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from omni.core.adapter import ModalityAdapter, keep_tokens, kept_indices
 from omni.core.positions import LogBucketBias
 from omni.errors import ConfigError, InputError
 from omni.types import TokenSequence
+from omni_plugin_audio.spectral import MelAugment
 from omni_plugin_audio.stems import ConvPositions, MelStem, WaveStem
 
 STEM_NAMES = ("wave", "log_mel")
@@ -35,6 +37,7 @@ class AudioAdapter(ModalityAdapter):
         conv_width: channels of the waveform stem; None = twice the width, at most 512 (the published value).
         position_layers, position_kernel, position_groups: of the convolutional positions.
         mels, patch_frames, patch_mels, mel_hidden: of the log-mel stem (see MelStem).
+        mel_augment: keyword arguments of MelAugment, applied to the log-mel in training; None = none.
         bucket: of the relative position bias.
         relative_bias: "shared" (one table for all layers), "per_layer" or "none".
         parity: "default" or "published".
@@ -59,6 +62,7 @@ class AudioAdapter(ModalityAdapter):
         patch_frames: int = 4,
         patch_mels: int | None = None,
         mel_hidden: int | None = None,
+        mel_augment: dict[str, Any] | None = None,
         bucket: int = 512,
         relative_bias: str = "shared",
         parity: str = "default",
@@ -77,6 +81,7 @@ class AudioAdapter(ModalityAdapter):
             self.stem = MelStem(
                 width=width, mels=mels, patch_frames=patch_frames, patch_mels=patch_mels, hidden=mel_hidden
             )
+        self.mel_augment = MelAugment(**mel_augment) if mel_augment and stem == "log_mel" else None
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.class_position = nn.Parameter(torch.empty(1, 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)
@@ -105,6 +110,8 @@ class AudioAdapter(ModalityAdapter):
             InputError: tensors of another stem, or a clip too short for one frame.
         """
         signal, valid_BT = self._read(inputs)
+        if self.mel_augment is not None:
+            signal = self.mel_augment(signal)
         if valid_BT is not None:
             signal = signal.masked_fill(~(valid_BT if signal.dim() == 2 else valid_BT[..., None]), 0.0)
         frames = self.stem(signal)

@@ -47,6 +47,7 @@ class _SoundTransform(Transform):
         if max_seconds is not None and not 0 <= min_seconds <= max_seconds:
             raise ConfigError(f"min_seconds {min_seconds} must lie between 0 and max_seconds {max_seconds}.")
         self.sample_rate, self.crop = sample_rate, crop
+        self.deterministic = crop == "first" and not any(value for value in (augment or {}).values())
         self.min_seconds, self.max_seconds = min_seconds, max_seconds
         try:
             self.augment = WaveAugment(**(augment or {}))
@@ -168,6 +169,7 @@ class LogMel(_SoundTransform):
         self.mean, self.std = float(mean), float(std)
         self.time_masks, self.time_mask_seconds = time_masks, time_mask_seconds
         self.mel_masks, self.mel_mask_bands = mel_masks, mel_mask_bands
+        self.deterministic = self.deterministic and not (time_masks or mel_masks)
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
         """mel_TC float32, C = mels. ``raw`` is a Waveform, or anything that the loader reads."""

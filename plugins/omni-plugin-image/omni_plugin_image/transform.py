@@ -68,6 +68,8 @@ class ImageBasic(Transform):
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.crop_scale, self.crop_ratio = tuple(map(float, crop_scale)), tuple(map(float, crop_ratio))
         self.flip, self.jitter = float(flip), float(jitter)
+        no_crop = mode == "keep" or self.crop_scale == (1.0, 1.0) == self.crop_ratio
+        self.deterministic = no_crop and not (self.flip or self.jitter)
         std_C11 = torch.tensor(self.std).view(3, 1, 1)
         self._gain_C11 = 1 / (255 * std_C11)
         self._offset_C11 = torch.tensor(self.mean).view(3, 1, 1) / std_C11

@@ -15,7 +15,7 @@ from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import KIND_CLASS, KIND_OTHER, EditionStore, edition_folder
 from omni_plugin_m3mini.tables import SPLITS, TripleTable, draw_triples
 
-VIEWS = ("triples", "aligned", "names", "pictures")
+VIEWS = ("triples", "aligned", "names", "spoken", "pictures")
 CONTROLS = ("shuffled_audio", "shuffled_text")
 TRAIN_ARTS = ("noto", "twemoji")
 
@@ -29,6 +29,7 @@ class M3Mini:
             ", ". Frozen tables; ``resample(seed)`` draws another table of the same split.
         ``aligned``: a picture, its name in language L, the same name spoken in L.
         ``names``: text and speech of the words that the triples' clips say; no image (a missing slot).
+        ``spoken``: ``aligned`` and ``names`` together: every clip with its words, pictures where there are any.
         ``pictures``: image only, every class and art: the gallery.
 
     Args:
@@ -39,7 +40,8 @@ class M3Mini:
         view: see above.
         arts: styles of pictures; default the two of training. "openmoji" is the unseen one of built editions.
         control: "shuffled_audio" or "shuffled_text" exchanges that slot between samples (triples only).
-        seed: of which picture of a class a triple shows, and of the control.
+        seed: of which picture of a class a triple shows, of the control, and of ``rows``.
+        rows: draw so many triples of the split instead of its frozen table (see ``resample``).
 
     Raises:
         ConfigError: an argument that the edition does not have.
@@ -57,6 +59,7 @@ class M3Mini:
         arts: tuple[str, ...] | list[str] | None = None,
         control: str | None = None,
         seed: int = 0,
+        rows: int | None = None,
     ) -> None:
         self.store = EditionStore(edition_folder(edition, root))
         self.edition, self.w, self.split, self.view, self.control, self.seed = edition, w, split, view, control, seed
@@ -77,6 +80,8 @@ class M3Mini:
         self.classes: list[dict[str, Any]] = info["classes"]
         if view == "triples":
             self.triples = TripleTable.from_array(self.store.table(f"triples-w{w}-{split}"))
+            if rows is not None:
+                self.triples = self.resample(seed, rows=rows).triples
         else:
             self._rows = self._view_rows()
 
@@ -197,6 +202,7 @@ class M3Mini:
             values.update(audio=self.store.clip_bytes(clip), text=text)
             meta.update(clip_meta)
             targets["language"] = int(self.store.clip_column("language")[clip])
+            targets["word"] = self._word_number(clip)
         return Sample(
             id=f"m3mini-{self.edition}-w{self.w}-{self.view}-{self.split}-{index:05d}",
             values=values,
@@ -213,14 +219,22 @@ class M3Mini:
             num_classes, num_arts = self._picture_rows.shape
             classes = np.repeat(np.arange(num_classes), num_arts)
             return np.stack([classes, self._picture_rows.ravel(), np.full(len(classes), -1)], axis=1)
-        if self.view == "names":
+        parts = []
+        if self.view in ("aligned", "spoken"):
+            clips = np.repeat(np.flatnonzero(mine & (column("kind") == KIND_CLASS)), len(self.arts))
+            classes = column("word")[clips]
+            art = np.tile(np.arange(len(self.arts)), len(clips) // len(self.arts))
+            parts.append(np.stack([classes, self._picture_rows[classes, art], clips], axis=1))
+        if self.view in ("names", "spoken"):
             clips = np.flatnonzero(mine & (column("kind") == KIND_OTHER))
             nothing = np.full(len(clips), -1)
-            return np.stack([nothing, nothing, clips], axis=1)
-        clips = np.repeat(np.flatnonzero(mine & (column("kind") == KIND_CLASS)), len(self.arts))
-        classes = column("word")[clips]
-        art = np.tile(np.arange(len(self.arts)), len(clips) // len(self.arts))
-        return np.stack([classes, self._picture_rows[classes, art], clips], axis=1)
+            parts.append(np.stack([nothing, nothing, clips], axis=1))
+        return np.concatenate(parts)
+
+    def _word_number(self, clip: int) -> int:
+        """One whole number for each spoken form: the same word in the same language, whoever says it."""
+        row = dict(zip(_CLIP_KEYS, self.store.clips[clip, :5].tolist(), strict=True))
+        return (row["word"] * 2 + row["kind"]) * len(self.store.info["languages"]) + row["language"]
 
     def _class_meta(self, class_index: int) -> dict[str, Any]:
         item = self.classes[class_index]

@@ -1,0 +1,202 @@
+"""The demo: trains the tiny model on pictures, words and speech, once for each objective, and shows what it learnt.
+
+Writes, into the output folder: results.json and the table, curves.png, gallery.html, model/ (what omni.load takes),
+index/ (what `omni search` takes). A second run reuses every training that is complete. Exit code 1 if Symile is not
+above the ceiling of pairwise objectives by three standard errors.
+
+    python tools/demo.py [--output demo] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+CONFIGS = "omni_plugin_m3mini:configs"
+WORDS = (2, 3)
+STEPS = {2: 250, 3: 600}
+ROWS = {
+    "pairwise InfoNCE": "pair_sum",
+    "sum of pairs, trained jointly": "joint_pair_sum",
+    "Symile": "symile",
+}
+STANDARD_ERRORS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training: where, from which config, with which settings, on how many threads."""
+
+    name: str
+    folder: Path
+    config: str
+    settings: tuple[str, ...]
+    threads: int
+    seed: int
+
+    @property
+    def stamp(self) -> Path:
+        return self.folder / "complete.json"
+
+    def key(self) -> str:
+        """What decides the result; another key trains anew."""
+        texts = [path.read_text() for path in sorted(config_folder().glob("demo_*.py"))]
+        return json.dumps([self.config, self.settings, self.seed, texts])
+
+    def complete(self) -> bool:
+        return self.stamp.exists() and json.loads(self.stamp.read_text())["key"] == self.key()
+
+    def train(self) -> float:
+        """Seconds that the training took, this time or when it was done before."""
+        if self.complete():
+            return json.loads(self.stamp.read_text())["seconds"]
+        shutil.rmtree(self.folder, ignore_errors=True)
+        command = [sys.executable, "-m", "omni", "train", self.config, "--work-dir", str(self.folder)]
+        command += ["--seed", str(self.seed), *(part for setting in self.settings for part in ("-o", setting))]
+        threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        start = time.perf_counter()
+        with subprocess.Popen(
+            command, env={**os.environ, **threads}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            lines = []
+            for line in process.stdout or ():
+                lines.append(line)
+                print(f"  {self.name}: {line.rstrip()}", flush=True)
+        if process.returncode:
+            raise SystemExit(f"Training {self.name!r} failed:\n{''.join(lines[-20:])}")
+        seconds = time.perf_counter() - start
+        self.stamp.write_text(json.dumps({"key": self.key(), "seconds": seconds}))
+        return seconds
+
+
+def config_folder() -> Path:
+    """Where the demo's configs lie: beside the package in a checkout, inside it in a wheel."""
+    import omni_plugin_m3mini
+
+    package = Path(omni_plugin_m3mini.__file__).parent
+    return next(path for path in (package / "configs", package.parent / "configs") if path.is_dir())
+
+
+def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float]:
+    """First the stage that all share, on all cores; then every row, one core each. Returns runs and wall seconds."""
+    start = time.perf_counter()
+    cores = max(1, min(2, os.cpu_count() or 1))
+    align = Run(
+        name="first stage", folder=work / "align", config=str(config_folder() / "demo_align.py"), settings=(),
+        threads=cores, seed=seed,
+    )  # fmt: skip
+    print("First stage, the same for every row: picture, word and spoken word of one thing.", flush=True)
+    align.train()
+    runs = {
+        (w, title): Run(
+            name=f"w={w} {title}",
+            folder=work / f"w{w}-{objective}",
+            config=str(config_folder() / "demo_triples.py"),
+            settings=(
+                f"load_from={align.folder / 'model'}",
+                f"feature_folder={work / 'features'}",
+                f"objectives.0.type={objective}",
+                f"train_dataloader.dataset.w={w}",
+                f"train_cfg.max_iters={STEPS[w]}",
+            ),
+            threads=1,
+            seed=seed,
+        )
+        for w in sorted(WORDS, reverse=True)
+        for title, objective in ROWS.items()
+    }
+    print(f"Second stage: {len(runs)} rows, {cores} at a time.", flush=True)
+    first, *rest = runs.values()
+    first.train() if cores == 1 else None
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(Run.train, [first, *rest]))
+    return runs, time.perf_counter() - start
+
+
+def evaluate_all(runs: dict[tuple[int, str], Run]) -> list[dict]:
+    """One row for each width and objective, with chance and the controls."""
+    import omni
+    from omni.evaluation import evaluate
+    from omni_plugin_m3mini.dataset import M3Mini
+
+    rows = []
+    for w in WORDS:
+        dataset = M3Mini("demo", w=w, split="test")
+        classes = len(dataset.classes)
+        rows.append({"w": w, "row": "chance", "top1": 1 / classes, "se": 0.0, "ceiling": 1 / w})
+        for title in ROWS:
+            model = omni.load(str(runs[w, title].folder / "model"))
+            found = evaluate(model, dataset, query=["text", "audio"], target="image", label="class")
+            rows.append(
+                {
+                    "w": w,
+                    "row": title,
+                    "top1": found.numbers.recall[1],
+                    "se": found.numbers.standard_error,
+                    "ceiling": 1 / w,
+                    "queries": found.numbers.queries,
+                    "shuffled audio": found.controls["audio"].recall[1],
+                    "shuffled text": found.controls["text"].recall[1],
+                }
+            )
+    return rows
+
+
+def print_table(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("w", "objective", "top-1", "shuffled audio", "shuffled text", "pairwise ceiling")
+    for row in rows:
+        controls = [f"{row[name]:.3f}" if name in row else "" for name in ("shuffled audio", "shuffled text")]
+        table.add_row(
+            str(row["w"]), row["row"], f"{row['top1']:.3f} +- {row['se']:.3f}", *controls, f"{row['ceiling']:.3f}"
+        )
+    Console().print(table)
+
+
+def above_ceiling(rows: list[dict]) -> bool:
+    """Whether Symile beats 1/w by three standard errors at every width."""
+    symile = [row for row in rows if row["row"] == "Symile"]
+    return all(row["top1"] - row["ceiling"] > STANDARD_ERRORS * row["se"] for row in symile)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("demo"))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    output = options.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    runs, seconds = train_all(output / "work", options.seed)
+    print("Testing on unseen word combinations, clips and voices.", flush=True)
+    rows = evaluate_all(runs)
+    result = {"rows": rows, "train_seconds": round(seconds, 1), "seed": options.seed, "cores": os.cpu_count()}
+    (output / "results.json").write_text(json.dumps(result, indent=1))
+    from tools.demo_pages import draw_curves, write_gallery, write_model_and_index
+
+    draw_curves({run.name: run.folder for run in runs.values()}, output / "curves.png")
+    best = runs[max(WORDS), "Symile"].folder / "model"
+    model, index = write_model_and_index(best, output)
+    write_gallery(model, index, output / "gallery.html", w=max(WORDS))
+    print_table(rows)
+    print(f"Trained in {seconds:.0f} s. See {output}/gallery.html and curves.png; try:")
+    print(f'  omni search {output}/index --text "..." --audio clip.ogg')
+    if not above_ceiling(rows):
+        print(f"Symile is not above the pairwise ceiling by {STANDARD_ERRORS} standard errors.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
