@@ -12,4 +12,4 @@ objectives = [
 train_dataloader = dict(
     dataset=dict(type="m3mini", edition="demo", w=3, view="spoken", split="train"), batch_size=96, tables=True
 )
-train_cfg = dict(max_iters=500)
+train_cfg = dict(max_iters=600)
