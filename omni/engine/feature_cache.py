@@ -88,7 +88,7 @@ def _path(
     for name, parameter in sorted(model.named_parameters()):
         if not parameter.requires_grad:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(parameter.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     modality, transform = processor.modalities[slot], processor.transforms[slot]
     settings = [slot, modality, type(transform).__name__, transform.to_config(), list(keys), str(autocast)]
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
