@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 CONFIGS = "omni_plugin_m3mini:configs"
 WORDS = (2, 3)
-STEPS = {2: 350, 3: 550}
+STEPS = {2: 250, 3: 600}
 ROWS = {
     "pairwise InfoNCE": "pair_sum",
     "sum of pairs, trained jointly": "joint_pair_sum",

@@ -54,7 +54,10 @@ class Projection(nn.Module):
         self.norm = nn.LayerNorm(embedding_width, eps=NORM_EPS) if norm == "layernorm" else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                init_linear(module.weight)
+                if name == "linear":
+                    init_linear(module.weight)
+                else:  # the published .02 would leave the GELU of a fresh head in its linear part
+                    nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
                 nn.init.zeros_(module.bias)
 
     def forward(self, pooled_SD: Tensor) -> Tensor:
