@@ -56,15 +56,15 @@ class Run:
     def complete(self) -> bool:
         return self.stamp.exists() and json.loads(self.stamp.read_text())["key"] == self.key()
 
-    def train(self) -> float:
-        """Seconds that the training took, this time or when it was done before."""
+    def train(self) -> None:
+        """Train, unless the same training is complete."""
         if self.complete():
-            return json.loads(self.stamp.read_text())["seconds"]
+            print(f"  {self.name}: there already", flush=True)
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
         command = [sys.executable, "-m", "omni", "train", self.config, "--work-dir", str(self.folder)]
         command += ["--seed", str(self.seed), *(part for setting in self.settings for part in ("-o", setting))]
         threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        start = time.perf_counter()
         with subprocess.Popen(
             command, env={**os.environ, **threads}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
@@ -74,9 +74,7 @@ class Run:
                 print(f"  {self.name}: {line.rstrip()}", flush=True)
         if process.returncode:
             raise SystemExit(f"Training {self.name!r} failed:\n{''.join(lines[-20:])}")
-        seconds = time.perf_counter() - start
-        self.stamp.write_text(json.dumps({"key": self.key(), "seconds": seconds}))
-        return seconds
+        self.stamp.write_text(json.dumps({"key": self.key()}))
 
 
 def config_folder() -> Path:
@@ -87,8 +85,12 @@ def config_folder() -> Path:
     return next(path for path in (package / "configs", package.parent / "configs") if path.is_dir())
 
 
-def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float]:
-    """First the stage that all share, on all cores; then every row, one core each. Returns runs and wall seconds."""
+def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float | None]:
+    """First the stage that all share, on all cores; then every row, one core each.
+
+    Returns the runs, and the wall seconds of the training: now, or when it was done where all of it
+    was there already (None where that is not known).
+    """
     start = time.perf_counter()
     cores = max(1, min(2, os.cpu_count() or 1))
     align = Run(
@@ -116,11 +118,13 @@ def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float]
         for title, objective in ROWS.items()
     }
     print(f"Second stage: {len(runs)} rows, {cores} at a time.", flush=True)
-    first, *rest = runs.values()
-    first.train() if cores == 1 else None
+    there = [run.complete() for run in runs.values()]
     with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(Run.train, [first, *rest]))
-    return runs, time.perf_counter() - start
+        list(pool.map(Run.train, runs.values()))
+    record = work / "seconds.json"
+    if not all(there):
+        record.write_text(json.dumps(round(time.perf_counter() - start, 1)))
+    return runs, json.loads(record.read_text()) if record.exists() else None
 
 
 def evaluate_all(runs: dict[tuple[int, str], Run]) -> list[dict]:
@@ -181,7 +185,7 @@ def main() -> int:
     runs, seconds = train_all(output / "work", options.seed)
     print("Testing on unseen word combinations, clips and voices.", flush=True)
     rows = evaluate_all(runs)
-    result = {"rows": rows, "train_seconds": round(seconds, 1), "seed": options.seed, "cores": os.cpu_count()}
+    result = {"rows": rows, "train_seconds": seconds, "seed": options.seed, "cores": os.cpu_count()}
     (output / "results.json").write_text(json.dumps(result, indent=1))
     from tools.demo_pages import draw_curves, write_gallery, write_model_and_index
 
@@ -190,7 +194,8 @@ def main() -> int:
     model, index = write_model_and_index(best, output)
     write_gallery(model, index, output / "gallery.html", w=max(WORDS))
     print_table(rows)
-    print(f"Trained in {seconds:.0f} s. See {output}/gallery.html and curves.png; try:")
+    print("Training was done before." if seconds is None else f"Training took {seconds:.0f} s.")
+    print(f"See {output}/gallery.html and curves.png; try:")
     print(f'  omni search {output}/index --text "..." --audio clip.ogg')
     if not above_ceiling(rows):
         print(f"Symile is not above the pairwise ceiling by {STANDARD_ERRORS} standard errors.")

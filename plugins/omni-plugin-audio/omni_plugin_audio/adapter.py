@@ -81,7 +81,9 @@ class AudioAdapter(ModalityAdapter):
             self.stem = MelStem(
                 width=width, mels=mels, patch_frames=patch_frames, patch_mels=patch_mels, hidden=mel_hidden
             )
-        self.mel_augment = MelAugment(**mel_augment) if mel_augment and stem == "log_mel" else None
+        if mel_augment and stem != "log_mel":
+            raise ConfigError(f"The audio adapter's mel_augment needs stem='log_mel', not {stem!r}.")
+        self.mel_augment = MelAugment(**mel_augment) if mel_augment else None
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.class_position = nn.Parameter(torch.empty(1, 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)

@@ -73,6 +73,8 @@ class M3Mini:
             _check("control", control, CONTROLS)
             if view != "triples":
                 raise ConfigError(f"control={control!r} is for view='triples', not {view!r}")
+        if rows is not None and view != "triples":
+            raise ConfigError(f"rows={rows} draws triples and is for view='triples', not {view!r}")
         self.arts = tuple(TRAIN_ARTS if arts is None else arts)
         for art in self.arts:
             _check("art", art, info["arts"])

@@ -123,6 +123,7 @@ def test_spawned_workers_can_read() -> None:
         (dict(edition="demo", arts=["openmoji"]), ConfigError, "noto, twemoji"),
         (dict(edition="demo", control="noise"), ConfigError, "shuffled_audio"),
         (dict(edition="demo", control="shuffled_text", view="aligned"), ConfigError, "triples"),
+        (dict(edition="demo", rows=10, view="aligned"), ConfigError, "triples"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict, error: type, words: str) -> None:
