@@ -23,7 +23,13 @@ class ConfigError(OmniError, ValueError):
 
 
 class InputError(OmniError, ValueError):
-    """An input that cannot be read as what its key says (names the file or field, the cause and the fix)."""
+    """An input that cannot be read as what its key says (names the file or field, the cause and the fix).
+
+    Attributes:
+        slot: whose value it is, where that is known.
+    """
+
+    slot: str | None = None
 
 
 class WeightsError(OmniError):

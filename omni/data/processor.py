@@ -85,7 +85,9 @@ class Processor:
         try:
             return self.process_value(slot, sample.values[slot], training=training)
         except InputError as error:
-            raise InputError(f"Sample {sample.id!r}: {error}") from error
+            named = InputError(f"Sample {sample.id!r}: {error}")
+            named.slot = slot
+            raise named from error
 
     def process_value(self, slot: str, value: Any, *, training: bool = False) -> dict[str, Tensor]:
         """Load and transform one value of one slot; tensors without a batch dimension.
