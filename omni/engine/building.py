@@ -53,12 +53,25 @@ def build_objectives(configs: Sequence[Any], model: OmniModel) -> dict[str, Obje
 
 
 def build_metrics(configs: Sequence[Any]) -> dict[str, Metric]:
-    """name -> Metric."""
+    """name -> Metric.
+
+    Raises:
+        ConfigError: two metrics report a number under one name.
+    """
     built: dict[str, Metric] = {}
+    owners: dict[str, str] = {}
     for index, config in enumerate(configs):
         metric = config if isinstance(config, Metric) else METRICS.build(dict(config))
-        name = config["type"] if isinstance(config, Mapping) else type(config).__name__
-        built[name if name not in built else f"{name}_{index}"] = metric
+        kind = config["type"] if isinstance(config, Mapping) else type(config).__name__
+        name = kind if kind not in built else f"{kind}_{index}"
+        for key in metric.names:
+            if key in owners:
+                raise ConfigError(
+                    f"val_evaluator: {owners[key]!r} and {name!r} both report {key!r}. Give one of them a `prefix`, as "
+                    "in dict(type=..., prefix='first')."
+                )
+            owners[key] = name
+        built[name] = metric
     return built
 
 

@@ -12,6 +12,12 @@ class Metric(ABC):
     A metric is built as ``Metric(**config)`` with JSON values.
     """
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the numbers that ``compute`` gives, where they are known before; () = not known. Two metrics of
+        one evaluator that share a name are refused before anything is trained."""
+        return ()
+
     @abstractmethod
     def update(self, outputs: dict[str, Any]) -> None:
         """Take in one batch: slot -> SlotEmbedding, head outputs, ``ids``, ``meta`` and ``targets`` as the evaluator

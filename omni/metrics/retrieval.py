@@ -1,9 +1,9 @@
-"""Retrieval: ranks of the the right candidates, recall at k, median rank; any number of right candidates."""
+"""Retrieval: recall at k, median rank, mean average precision; any number of right candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,81 +12,99 @@ from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
 from omni.metrics.base import Metric
+from omni.metrics.bootstrap import Bootstrap, Interval, bootstrap_intervals
+from omni.metrics.ranks import Positives, positive_ranks, rank_positives
 from omni.scoring import COSINE, MULTILINEAR, PAIR_SUM, SUMS, Score, find_score, query_vectors
 
-CHUNK = 1024  # queries scored at a time
 UNIT_TOLERANCE = 1e-2  # of a length, after half precision
+CANDIDATES = ("classes", "items")
 KINDS = (COSINE, PAIR_SUM, MULTILINEAR, *SUMS.values())
+
+__all__ = [
+    "Retrieval", "RetrievalNumbers", "class_gallery", "is_unit", "positive_ranks", "retrieval_numbers",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalNumbers:
-    """What came out over n queries: recall[k] in [0, 1], its standard error at the first k, median rank from 1."""
+    """What came out over n queries.
+
+    Attributes:
+        recall: k -> share of the queries with a right candidate among the first k, in [0, 1].
+        median_rank: of the best right candidate, from 1.
+        standard_error: of recall at the first k, by the binomial.
+        queries, candidates: how many.
+        mean_average_precision: over all right candidates; None where it was not measured.
+        intervals: name ("r1", "map", "median_rank") -> bootstrap interval; empty where there were no resamples.
+        positives: right candidates a query, on average.
+    """
 
     recall: dict[int, float]
     median_rank: float
     standard_error: float
     queries: int
     candidates: int
+    mean_average_precision: float | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    positives: float = 1.0
 
     def to_dict(self) -> dict[str, float]:
-        """Flat form, for logs: {"r1": ..., "r5": ..., "median_rank": ..., ...}."""
+        """Flat form, for logs: {"r1": ..., "r5": ..., "median_rank": ..., "map": ...}."""
         values = {f"r{k}": value for k, value in self.recall.items()}
+        if self.mean_average_precision is not None:
+            values["map"] = self.mean_average_precision
         return {**values, "median_rank": self.median_rank, "queries": self.queries, "candidates": self.candidates}
 
 
-def positive_ranks(
-    queries_QE: Tensor, candidates_CE: Tensor, query_labels_Q: Tensor, candidate_labels_C: Tensor, *, chunk: int = CHUNK
-) -> Tensor:
-    """Rank of each query's best right candidate among the wrong ones, by inner product.
-
-    A candidate is right if its label is the query's. Ties count against the query: where all scores are equal, the
-    right candidate comes last, so a collapsed model does not look perfect.
+def retrieval_numbers(
+    ranks_Q: Tensor,
+    *,
+    candidates: int,
+    ks: Sequence[int] = (1, 5, 10),
+    precision_Q: Tensor | None = None,
+    positives: float = 1.0,
+    bootstrap: Bootstrap | None = None,
+    cluster_Q: Tensor | None = None,
+) -> RetrievalNumbers:
+    """Recall at each k, the median rank, and what else is given.
 
     Args:
-        queries_QE, candidates_CE: float embeddings.
-        query_labels_Q, candidate_labels_C: int64.
-
-    Returns:
-        (Q,) int64 from 1.
-
-    Raises:
-        InputError: scores that are not finite, or a query without a right candidate.
-    """
-    known = torch.isin(query_labels_Q, candidate_labels_C)
-    if not bool(known.all()):
-        raise InputError(
-            f"{int((~known).sum())} of {len(known)} queries have no right candidate, the first is number "
-            f"{int((~known).nonzero()[0])}: recall would be meaningless."
-        )
-    ranks = []
-    for start in range(0, len(queries_QE), chunk):
-        scores_QC = queries_QE[start : start + chunk] @ candidates_CE.T
-        if not bool(torch.isfinite(scores_QC).all()):
-            raise InputError("Scores that are not finite: an embedding holds NaN or infinity (a missing value?).")
-        right_QC = query_labels_Q[start : start + chunk, None] == candidate_labels_C[None]
-        best_Q = scores_QC.masked_fill(~right_QC, float("-inf")).amax(1)
-        ranks.append(1 + ((scores_QC >= best_Q[:, None]) & ~right_QC).sum(1))
-    return torch.cat(ranks) if ranks else torch.zeros(0, dtype=torch.long)
-
-
-def retrieval_numbers(ranks_Q: Tensor, *, candidates: int, ks: Sequence[int] = (1, 5, 10)) -> RetrievalNumbers:
-    """Recall at each k and the median rank.
+        ranks_Q: (Q,) best rank of each query, from 1.
+        precision_Q: (Q,) average precision of each query.
+        bootstrap, cluster_Q: for intervals, see omni.metrics.bootstrap.
 
     Raises:
         InputError: no query.
+        ConfigError: no cut-off, or one below 1.
     """
     if not len(ranks_Q):
         raise InputError("There is no query to measure retrieval with.")
-    recall = {k: float((ranks_Q <= k).float().mean()) for k in ks}
-    first = recall[ks[0]]
+    if not ks or min(ks) < 1:
+        raise ConfigError(f"ks={list(ks)}: cut-offs are whole numbers from 1.")
+    hits = {f"r{k}": (ranks_Q <= k).double() for k in ks}
+    means = hits if precision_Q is None else {**hits, "map": precision_Q}
+    made = (
+        bootstrap_intervals(means, {"median_rank": ranks_Q}, bootstrap=bootstrap, cluster_Q=cluster_Q)
+        if bootstrap
+        else {}
+    )
+    first = float(hits[f"r{ks[0]}"].mean())
     return RetrievalNumbers(
-        recall=recall,
-        median_rank=float(ranks_Q.double().quantile(0.5)),
+        recall={k: float(hits[f"r{k}"].mean()) for k in ks},
+        median_rank=median(ranks_Q),
         standard_error=(first * (1 - first) / len(ranks_Q)) ** 0.5,
         queries=len(ranks_Q),
         candidates=candidates,
+        mean_average_precision=None if precision_Q is None else float(precision_Q.mean()),
+        intervals=made,
+        positives=positives,
     )
+
+
+def median(values_N: Tensor) -> float:
+    """The middle value, or the mean of both middle ones; any length (torch's quantile stops at 16 million)."""
+    rising = values_N.double().sort().values
+    return float((rising[(len(rising) - 1) // 2] + rising[len(rising) // 2]) / 2)
 
 
 def class_gallery(embeddings_NE: Tensor, labels_N: Tensor, *, unit: bool = False) -> tuple[Tensor, Tensor]:
@@ -108,7 +126,7 @@ def is_unit(embeddings_NE: Tensor) -> bool:
 
 
 class Retrieval(Metric):
-    """Recall at k and median rank of one slot's embeddings, searched by one or several others.
+    """Recall at k, median rank and mean average precision of one slot's embeddings, searched by one or several others.
 
     Samples that lack one of the slots are left out and counted.
 
@@ -118,8 +136,11 @@ class Retrieval(Metric):
         score: "cosine" (one query slot), "cosine_sum", "dot_sum", "pair_sum" or "multilinear"; None = the one that
             these slots were trained under.
         ks: cut-offs.
-        label: a target with whole numbers: candidates are one mean embedding a class, a hit is the right class. None:
-            each sample's own candidate is the right one.
+        label: a target with whole numbers; a hit is the right class. None: each sample's own candidate is the right
+            one.
+        candidates: with a label: "classes" = one mean embedding a class; "items" = every sample's own embedding, all
+            of the right class being right.
+        prefix: before every number's name, as in "prefix_r1"; two metrics of one evaluator need different ones.
     """
 
     def __init__(
@@ -130,15 +151,30 @@ class Retrieval(Metric):
         score: str | None = None,
         ks: Sequence[int] = (1, 5, 10),
         label: str | None = None,
+        candidates: str = "classes",
+        prefix: str = "",
     ) -> None:
         query = [query] if isinstance(query, str) else list(query)
         if score not in (None, *KINDS):
             raise ConfigError(f"score {score!r} is not known; use one of {', '.join(KINDS)}.")
         if not query or target in query or (score == COSINE and len(query) > 1):
             raise ConfigError(f"query={query}, target={target!r} do not fit the score {score!r}.")
+        if candidates not in CANDIDATES or (candidates == "items" and label is None):
+            raise ConfigError(f"candidates={candidates!r}: use 'classes', or with a label 'items'.")
+        if not ks or min(ks) < 1:
+            raise ConfigError(f"ks={list(ks)}: cut-offs are whole numbers from 1.")
         self.score = None if score is None else Score(kind=score, slots=(*query, target))
         self.query, self.target, self.ks, self.label = query, target, tuple(ks), label
+        self.candidates, self.prefix = candidates, prefix
         self.reset()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        known = (*(f"r{k}" for k in self.ks), "map", "median_rank", "queries", "candidates", "left_out")
+        return tuple(map(self._named, known))
+
+    def _named(self, name: str) -> str:
+        return f"{self.prefix}_{name}" if self.prefix else name
 
     def reset(self) -> None:
         self._seen: list[Any] = []
@@ -168,19 +204,22 @@ class Retrieval(Metric):
         self._seen = [row for state in states for row in state]
 
     def compute(self) -> dict[str, float]:
-        """{"r1", "r5", ..., "median_rank", "queries", "candidates", "left_out"}."""
+        """{"r1", "r5", ..., "map", "median_rank", "queries", "candidates", "left_out"}, with the prefix."""
         rows = [row for row in self._seen if len(row[self.target])]
         if not rows or self.score is None:
             raise InputError(f"No sample had all of the slots {', '.join((*self.query, self.target))}.")
         made = query_vectors(self.score, {slot: torch.cat([row[slot] for row in rows]) for slot in self.query}, {})
         candidates = torch.cat([row[self.target] for row in rows])
-        labels = torch.arange(len(candidates))
-        candidate_labels = labels
+        labels = candidate_labels = torch.arange(len(candidates))
         if self.label is not None:
-            labels = torch.cat([row["label"] for row in rows])
-            candidates, candidate_labels = class_gallery(candidates, labels, unit=is_unit(candidates))
+            labels = candidate_labels = torch.cat([row["label"] for row in rows])
+            if self.candidates == "classes":
+                candidates, candidate_labels = class_gallery(candidates, labels, unit=is_unit(candidates))
         if made.unit:
             candidates = F.normalize(candidates, dim=-1)
-        ranks = positive_ranks(made.vectors_QE, candidates, labels, candidate_labels)
-        numbers = retrieval_numbers(ranks, candidates=len(candidates), ks=self.ks).to_dict()
-        return {**numbers, "left_out": sum(row["left_out"] for row in self._seen)}
+        ranks = rank_positives(made.vectors_QE, candidates, Positives.from_labels(labels, candidate_labels))
+        numbers = retrieval_numbers(
+            ranks.best_Q, candidates=len(candidates), ks=self.ks, precision_Q=ranks.precision_Q
+        ).to_dict()
+        numbers["left_out"] = sum(row["left_out"] for row in self._seen)
+        return {self._named(name): value for name, value in numbers.items()}

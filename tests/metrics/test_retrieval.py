@@ -164,3 +164,33 @@ def test_is_registered():
 
     assert METRICS.build({"type": "retrieval", "query": ["b"], "target": "a"}).query == ["b"]
     assert METRICS.get("recall") is Retrieval
+
+
+def test_every_sample_of_the_class_is_right_among_items():
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    metric = Retrieval(query=["b"], target="a", score="cosine", label="class", candidates="items", ks=(1,))
+    batch = outputs(6, 3, labels=labels)
+    metric.update(batch)
+    scores = F.normalize(batch["b"].values_BE, dim=1) @ F.normalize(batch["a"].values_BE, dim=1).T
+    found = metric.compute()
+    assert found["candidates"] == 6 and found["r1"] == pytest.approx(
+        float((labels[scores.argmax(1)] == labels).float().mean())
+    )
+    with pytest.raises(ConfigError, match="with a label 'items'"):
+        Retrieval(query=["b"], target="a", candidates="items")
+
+
+def test_two_metrics_of_one_evaluator_need_prefixes():
+    from omni.engine.building import build_metrics
+
+    first, second = dict(type="retrieval", query=["b"], target="a"), dict(type="retrieval", query=["a"], target="b")
+    with pytest.raises(ConfigError, match="'retrieval' and 'retrieval_1' both report 'r1'.*prefix"):
+        build_metrics([first, second])
+    with pytest.raises(ConfigError, match="both report 'x_r1'"):
+        build_metrics([{**first, "prefix": "x"}, {**second, "prefix": "x"}])
+    built = build_metrics([first, {**second, "prefix": "back"}])
+    for metric in built.values():
+        metric.update(outputs(9, 0, groups=(TrainedGroup(slots=("a", "b"), score="cosine"),)))
+    numbers = {key: value for metric in built.values() for key, value in metric.compute().items()}
+    assert set(numbers) == {name for metric in built.values() for name in metric.names}
+    assert {"r1", "back_r1", "map", "back_median_rank"} <= set(numbers)
