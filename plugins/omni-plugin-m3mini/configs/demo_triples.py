@@ -1,17 +1,10 @@
-# Second stage: heads on cached features of the frozen picture and sound towers, and the words' own part of the core.
+# Second stage: heads on cached features of the three frozen towers.
 # Set load_from to the first stage's model, the data set's w, and the objective.
 _base_ = ["demo_model.py"]
 
 load_except = ["projections", "logit_scale"]
-freeze = [
-    "*",
-    "!adapters.text",
-    "!core.layers.*.experts.text",
-    "!core.final_norms.text",
-    "!projections",
-    "!logit_scale",
-]
-cache = ["image", "audio"]
+freeze = ["*", "!projections", "!logit_scale"]
+cache = ["image", "text", "audio"]
 objectives = [dict(type="symile", slots=["image", "text", "audio"])]
 train_dataloader = dict(
     dataset=dict(type="m3mini", edition="demo", w=3, view="triples", split="train", seed=1, rows=40000), batch_size=256

@@ -13,7 +13,7 @@ from omni.errors import ConfigError, InputError
 from omni.types import Sample
 from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import KIND_CLASS, KIND_OTHER, EditionStore, edition_folder
-from omni_plugin_m3mini.tables import SPLITS, TripleTable, draw_triples
+from omni_plugin_m3mini.tables import SPLITS, ListTable, TripleTable, draw_lists, draw_triples
 
 VIEWS = ("triples", "aligned", "names", "spoken", "pictures")
 CONTROLS = ("shuffled_audio", "shuffled_text")
@@ -42,6 +42,10 @@ class M3Mini:
         control: "shuffled_audio" or "shuffled_text" exchanges that slot between samples (triples only).
         seed: of which picture of a class a triple shows, of the control, and of ``rows``.
         rows: draw so many triples of the split instead of its frozen table (see ``resample``).
+        lists: so many items of view="spoken", each with a slot ``list`` besides: names in one language each, as in the
+            triples but without their clip and picture. ``targets["named_LANGUAGE"]`` is the class that it names in that
+            language, -1 where it has none. Lists have any of the edition's widths up to ``w`` with equal frequency, and
+            contain no combination that val or test of any of these widths ask about.
 
     Raises:
         ConfigError: an argument that the edition does not have.
@@ -60,6 +64,7 @@ class M3Mini:
         control: str | None = None,
         seed: int = 0,
         rows: int | None = None,
+        lists: int | None = None,
     ) -> None:
         self.store = EditionStore(edition_folder(edition, root))
         self.edition, self.w, self.split, self.view, self.control, self.seed = edition, w, split, view, control, seed
@@ -75,6 +80,8 @@ class M3Mini:
                 raise ConfigError(f"control={control!r} is for view='triples', not {view!r}")
         if rows is not None and view != "triples":
             raise ConfigError(f"rows={rows} draws triples and is for view='triples', not {view!r}")
+        if lists is not None and (view != "spoken" or lists < 1):
+            raise ConfigError(f"lists={lists} goes with view='spoken' and is at least 1 (the view here: {view!r})")
         self.arts = tuple(TRAIN_ARTS if arts is None else arts)
         for art in self.arts:
             _check("art", art, info["arts"])
@@ -86,8 +93,14 @@ class M3Mini:
                 self.triples = self.resample(seed, rows=rows).triples
         else:
             self._rows = self._view_rows()
+        self.lists: ListTable | None = None
+        if lists is not None:
+            widths = [width for width in info["w"] if width <= w]
+            self.lists = draw_lists(seed, rows=lists, num_classes=len(self.classes), widths=widths, split=split)
 
     def __len__(self) -> int:
+        if self.lists is not None:
+            return len(self.lists.class_NW)
         return len(self.triples) if self.view == "triples" else len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
@@ -96,8 +109,11 @@ class M3Mini:
         index = int(index) % len(self)
         if self.view == "triples":
             return self._triple(index)
-        class_index, picture, clip = (int(value) for value in self._rows[index])
-        return self._plain(index, class_index, picture, clip)
+        class_index, picture, clip = (int(value) for value in self._rows[index % len(self._rows)])
+        sample = self._plain(index, class_index, picture, clip)
+        if self.lists is not None:
+            self._add_list(sample, index)
+        return sample
 
     # -- other views of the same edition ------------------------------------------------------------------------
 
@@ -146,8 +162,20 @@ class M3Mini:
 
     def text(self, index: int) -> str:
         """The text of triple ``index`` without any control."""
-        order, classes = self.triples.order_NW[index], self.triples.class_NW[index]
-        return ", ".join(self.classes[classes[place]]["names"][self.languages[place]] for place in order)
+        return self._names_of(self.triples.class_NW[index], self.triples.order_NW[index])
+
+    def _names_of(self, classes: np.ndarray, order: np.ndarray) -> str:
+        return ", ".join(
+            self.classes[classes[place]]["names"][self.languages[place]] for place in order if classes[place] >= 0
+        )
+
+    def _add_list(self, sample: Sample, index: int) -> None:
+        assert self.lists is not None
+        classes = self.lists.class_NW[index]
+        sample.values["list"] = sample.keys["list"] = self._names_of(classes, self.lists.order_NW[index])
+        sample.targets.update(
+            {f"named_{name}": int(value) for name, value in zip(self.languages, classes, strict=True)}
+        )
 
     # -- items --------------------------------------------------------------------------------------------------
 

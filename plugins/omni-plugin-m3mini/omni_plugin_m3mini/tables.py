@@ -11,6 +11,7 @@ the target is exactly uniform in each split and in each language, and no combina
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class TripleTable:
         """Number of languages."""
         return self.class_NW.shape[1]
 
-    @property
+    @cached_property
     def target_N(self) -> np.ndarray:
         """The class of the picture: the one that the word of language L names."""
         return self.class_NW[np.arange(len(self)), self.language_N]
@@ -63,6 +64,19 @@ class TripleTable:
         w = (table.shape[1] - 2) // 2
         table = table.astype(np.int64)
         return cls(language_N=table[:, 0], clip_N=table[:, 1], class_NW=table[:, 2 : 2 + w], order_NW=table[:, 2 + w :])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListTable:
+    """Lists of names without clip or picture.
+
+    Attributes:
+        class_NW: int, the class that the word of each language names; -1 where the list has none in it.
+        order_NW: int, the languages in printed order.
+    """
+
+    class_NW: np.ndarray
+    order_NW: np.ndarray
 
 
 def combination_split(class_NW: np.ndarray, num_classes: int) -> np.ndarray:
@@ -114,3 +128,26 @@ def draw_triples(
         clip_N[rows_of] = pool[rng.integers(len(pool), (len(rows_of),))]
     mix = rng.permutations(1, len(class_NW))[0]
     return TripleTable(language_N=language_N[mix], clip_N=clip_N[mix], class_NW=class_NW[mix], order_NW=order_NW[mix])
+
+
+def draw_lists(seed: int, *, rows: int, num_classes: int, widths: list[int], split: str) -> ListTable:
+    """Draw lists of every width in turn; each is of the split in its own width and in all smaller ones.
+
+    A list of three languages holds one of the first two, and what is a training list at three may be asked about at
+    two: such lists are left out.
+    """
+    w = max(widths)
+    class_NW = np.full((rows, w), -1, dtype=np.int64)
+    for place, width in enumerate(widths):
+        mine = class_NW[place :: len(widths)]
+        rng = CounterRng("m3mini", "lists", seed, split, num_classes, width)
+        count = 0
+        while count < len(mine):
+            drawn = draw_combinations(rng, rows=_CHUNK, num_classes=num_classes, w=width, split=split)
+            for smaller in widths[:place]:
+                drawn = drawn[combination_split(drawn[:, :smaller], num_classes) == SPLITS.index(split)]
+            taken = drawn[: len(mine) - count]
+            mine[count : count + len(taken), :width] = taken
+            count += len(taken)
+    order_NW = CounterRng("m3mini", "list order", seed, split, num_classes, w).permutations(rows, w)
+    return ListTable(class_NW=class_NW, order_NW=order_NW)

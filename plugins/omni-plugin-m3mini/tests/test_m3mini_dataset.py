@@ -106,6 +106,32 @@ def test_pictures_are_independent_of_the_rest_and_resampled() -> None:
     assert other[499].values["image"].startswith(b"\x89PNG")
 
 
+def test_lists_name_classes_and_hold_no_combination_of_val_or_test() -> None:
+    data = M3Mini("demo", w=3, view="spoken", lists=20_000, seed=4)
+    asked = {
+        tuple(row)
+        for w in (2, 3)
+        for split in ("val", "test")
+        for row in M3Mini("demo", w=w, split=split).triples.class_NW.tolist()
+    }
+    assert len(data) == 20_000 and data.lists is not None
+    widths = (data.lists.class_NW >= 0).sum(1)
+    assert {int(width): int((widths == width).sum()) for width in (2, 3)} == {2: 10_000, 3: 10_000}
+    for row in data.lists.class_NW.tolist():
+        assert tuple(row[:2]) not in asked and tuple(row) not in asked
+    names = {language: data.class_names(language) for language in data.languages}
+    for index in (0, 1, 7001, 19_999):
+        sample = data[index]
+        named = {lang: sample.targets[f"named_{lang}"] for lang in data.languages}
+        assert sorted(sample.values["list"].split(", ")) == sorted(
+            names[language][place] for language, place in named.items() if place >= 0
+        )
+        plain = M3Mini("demo", w=3, view="spoken")[index % 6900]
+        assert plain.values == {slot: value for slot, value in sample.values.items() if slot != "list"}
+    first = data.lists.order_NW[widths == 3][:, 0]
+    assert np.abs(np.bincount(first, minlength=3) / len(first) - 1 / 3).max() < 0.02  # the printed order says nothing
+
+
 def test_spawned_workers_can_read() -> None:
     data = M3Mini("demo", w=3)
     first = data[0]
@@ -124,6 +150,8 @@ def test_spawned_workers_can_read() -> None:
         (dict(edition="demo", control="noise"), ConfigError, "shuffled_audio"),
         (dict(edition="demo", control="shuffled_text", view="aligned"), ConfigError, "triples"),
         (dict(edition="demo", rows=10, view="aligned"), ConfigError, "triples"),
+        (dict(edition="demo", lists=10), ConfigError, "spoken"),
+        (dict(edition="demo", lists=0, view="spoken"), ConfigError, "at least 1"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict, error: type, words: str) -> None:

@@ -64,9 +64,9 @@ def is_plain(name: str) -> bool:
     )
 
 
-def read_names(cldr: Path) -> dict[str, dict[str, str]]:
+def read_names(cldr: Path, languages: tuple[str, ...] = LANGUAGES) -> dict[str, dict[str, str]]:
     """language -> emoji without variation selectors -> name, for everything that CLDR names."""
-    wanted = {f"package/annotations/{language}/annotations.json": language for language in LANGUAGES}
+    wanted = {f"package/annotations/{language}/annotations.json": language for language in languages}
     names = {}
     for path, data in read_members(cldr, set(wanted)).items():
         rows = json.loads(data)["annotations"]["annotations"]
@@ -81,7 +81,7 @@ def read_emoji(names: dict[str, dict[str, str]], pictures: Path) -> list[Emoji]:
     found = []
     for item in json.loads(read_members(pictures, {"package/emoji.json"})["package/emoji.json"]):
         text = "".join(chr(int(code, 16)) for code in item["unified"].split("-"))
-        own = {language: names[language].get(text.replace(_SELECTOR, "")) for language in LANGUAGES}
+        own = {language: names[language].get(text.replace(_SELECTOR, "")) for language in names}
         if item["has_img_google"] and item["has_img_twitter"] and all(own.values()):
             found.append(
                 Emoji(
