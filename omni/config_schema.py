@@ -13,6 +13,7 @@ TOP_LEVEL = (
     "name", "model", "processor", "objectives", "train_dataloader", "val_dataloader", "val_evaluator", "optim_wrapper",
     "param_scheduler", "train_cfg", "stages", "freeze", "cache", "ema", "default_hooks", "custom_hooks", "tensorboard",
     "seed", "work_dir", "load_from", "load_except", "feature_folder", "grad_cache", "device", "export", "info",
+    "strategy",
 )  # fmt: skip
 TRAIN_CFG = ("max_iters", "val_begin", "val_interval")
 DEFAULT_HOOKS: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ DEFAULT_HOOKS: dict[str, tuple[str, ...]] = {
 OPTIM_WRAPPER = ("optimizer", "clip_grad", "accumulative_counts", "dtype", "lr_scale")
 CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
 EMA = ("decay",)
+STRATEGIES: dict[str, tuple[str, ...]] = {"ddp": (), "fsdp": ("reshard", "blocks")}
 LOADER = ("dataset", "batch_size", "num_workers", "shuffle", "slot_dropout", "views", "tables", "pin_memory")
 STAGE = (
     "name", "max_iters", "val_begin", "val_interval", "train_dataloader", "val_dataloader", "val_evaluator",
@@ -50,8 +52,20 @@ def check_config(config: Mapping[str, Any]) -> None:
         where = f"stages.{index}."
         known(stage, STAGE, f"stages.{index}")
         _check_parts(stage, where)
+    if config.get("strategy") is not None:
+        _check_strategy(config["strategy"])
     if config.get("export", "last") not in EXPORTS:
         raise ConfigError(f"export is {config['export']!r}: it must be one of {', '.join(EXPORTS)}.")
+
+
+def _check_strategy(config: Any) -> None:
+    kind = config.get("type") if isinstance(config, Mapping) else None
+    if kind not in STRATEGIES:
+        raise ConfigError(
+            f"strategy is {config!r}: it must be a dictionary with a type, one of {', '.join(STRATEGIES)}."
+            f"{did_you_mean(str(kind), STRATEGIES)}"
+        )
+    known(config, ("type", *STRATEGIES[kind]), "strategy")
 
 
 def known(value: Any, names: Iterable[str], what: str) -> None:

@@ -32,6 +32,7 @@ ENGINE_COMPONENTS: dict[str, dict[str, str]] = {
     "log_processor": {},
     "vis_backend": {},
     "data_sampler": {},
+    "strategy": {"ddp": "omni.engine.strategy:WholeStrategy", "fsdp": "omni.engine.sharded:ShardedStrategy"},
 }
 
 

@@ -8,11 +8,14 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
+from omni.engine.shards import local
 from omni.errors import ConfigError
 
 
 class EmaHook(Hook):
     """Averages the trainable parameters after every update; validation and the exported model use the average.
+
+    Of sharded parameters each process averages its own rows.
 
     Args:
         decay: weight of the old average; early on (1 + t) / (10 + t) if that is smaller: the start is forgotten.
@@ -31,7 +34,9 @@ class EmaHook(Hook):
     def start(self, module: nn.Module) -> None:
         """Begin with the module's current weights."""
         self.updates = 0
-        self.average = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+        self.average = {
+            name: local(p.detach()).clone() for name, p in module.named_parameters() if p.requires_grad
+        }
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -44,7 +49,7 @@ class EmaHook(Hook):
 
     def _live(self, module: nn.Module) -> list[Tensor]:
         parameters = dict(module.named_parameters())
-        return [parameters[name].detach() for name in self.average]
+        return [local(parameters[name].detach()) for name in self.average]
 
     @torch.no_grad()
     def swap(self, module: nn.Module) -> None:

@@ -160,8 +160,8 @@ class ForwardPass:
         return core.pooled[slot]
 
     def _zeros(self, *shape: int) -> Tensor:
-        """Zeros of the parameters' dtype, on their device."""
-        return next(self.model.parameters()).new_zeros(shape)
+        """Zeros of the parameters' dtype, on their device (asked of one that is never sharded)."""
+        return self.model.logit_scale.log_scale.new_zeros(shape)
 
     def _compute_embedding(self, slot: str) -> SlotEmbedding:
         present_B = self.present(slot)

@@ -102,13 +102,8 @@ class ValLoop(BaseLoop):
         runner.call_hook("before_val_epoch")
         model = runner.model
         model.eval()
-        numbers = evaluate(
-            model if isinstance(model, TrainingModel) else model.module,
-            self.dataloader,
-            self.metrics,
-            with_loss=self.with_loss,
-            runner=runner,
-        )
+        with runner.strategy.whole(runner.training_model) as whole:
+            numbers = evaluate(whole, self.dataloader, self.metrics, with_loss=self.with_loss, runner=runner)
         runner.message_hub.update_info("last_val", runner.iter)
         runner.metrics = numbers
         runner.call_hook("after_val_epoch", metrics=numbers)

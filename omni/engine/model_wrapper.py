@@ -14,6 +14,8 @@ from omni.core.model import OmniModel
 from omni.engine import grad_cache, seeding
 from omni.engine.data_preprocessor import BatchPreprocessor
 from omni.engine.forward_pass import ForwardPass
+from omni.engine.lockstep import LockstepPass
+from omni.engine.shards import is_sharded, local
 from omni.errors import ConfigError, TrainingError
 from omni.objectives.base import Objective
 from omni.objectives.gather import world_size
@@ -32,6 +34,7 @@ class TrainingModel(BaseModel):
     Attributes:
         stage: name of the current stage, part of every seed.
         step: number of the current training step; the loop sets it.
+        lockstep: every process must run the core's blocks equally often (they are sharded).
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TrainingModel(BaseModel):
         self.seed = seed
         self.stage = "train"
         self.step = 0
+        self.lockstep = False
         self.grad_cache_chunk = grad_cache_chunk
         for objective in self.objectives.values():
             objective.bind(model)
@@ -82,7 +86,8 @@ class TrainingModel(BaseModel):
         """A ForwardPass whose random draws depend on seed, stage, step and kind only, so they agree on every rank."""
         kind = "train" if self.training else "val"
         generator = seeding.generator(self.seed, self.stage, kind, self.step)
-        return ForwardPass(self.model, batch, generator=generator, step=self.step)
+        make = LockstepPass if self.lockstep and self.training else ForwardPass
+        return make(self.model, batch, generator=generator, step=self.step)
 
     def losses(self, fp: ForwardPass) -> dict[str, Tensor]:
         """Every objective over one ForwardPass, as the flat dictionary that mmengine logs.
@@ -97,7 +102,9 @@ class TrainingModel(BaseModel):
         if not bool(torch.isfinite(total.detach())):
             self._explain_not_finite(results)
         if world_size() > 1 and torch.is_grad_enabled():
-            total = touch(total, (p for p in self.parameters() if p.requires_grad))
+            idle = fp.idle if isinstance(fp, LockstepPass) else []
+            here = (p for p in self.parameters() if p.requires_grad and not is_sharded(p))
+            total = touch(total, (*here, *idle))
         return {"loss": total, **_log_entries(results)}
 
     def predictions(self, fp: ForwardPass) -> dict[str, Any]:
@@ -132,7 +139,7 @@ class TrainingModel(BaseModel):
 
     def _explain_not_finite(self, results: Mapping[str, ObjectiveOutput]) -> None:
         bad = [name for name, output in results.items() if not bool(torch.isfinite(output.total.detach()))]
-        broken = [name for name, p in self.named_parameters() if not bool(torch.isfinite(p.detach()).all())]
+        broken = [name for name, p in self.named_parameters() if not bool(torch.isfinite(local(p.detach())).all())]
         where = f" Parameters that are not finite already: {', '.join(broken[:5])}." if broken else ""
         raise TrainingError(
             f"The loss of objective {', '.join(map(repr, bad)) or 'sum'} is not finite at step {self.step} of stage "
@@ -152,8 +159,8 @@ class _Touch(torch.autograd.Function):
         return gradient, *(item.new_zeros(()).expand_as(item) for item in ctx.saved_tensors)
 
 
-def touch(total: Tensor, parameters: Iterable[nn.Parameter]) -> Tensor:
-    """``total`` with a zero gradient for every parameter, so that all ranks reduce the same ones whatever they hold."""
+def touch(total: Tensor, parameters: Iterable[Tensor]) -> Tensor:
+    """``total`` with a zero gradient for every parameter (or other tensor), so that all ranks reduce the same ones whatever they hold."""
     return _Touch.apply(total, *parameters)
 
 

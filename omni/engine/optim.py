@@ -129,24 +129,28 @@ def parameter_groups(
     ]
 
 
-def build_optim_wrapper(config: Mapping[str, Any], module: nn.Module, device: torch.device) -> PrecisionOptimWrapper:
+def build_optim_wrapper(
+    config: Mapping[str, Any],
+    module: nn.Module,
+    device: torch.device,
+    *,
+    kind: type[PrecisionOptimWrapper] = PrecisionOptimWrapper,
+) -> PrecisionOptimWrapper:
     """From ``optim_wrapper = dict(optimizer=dict(type="AdamW", lr=...), dtype=..., clip_grad=dict(max_norm=...))``."""
     config = dict(config)
     options = {"type": "AdamW", **config.pop("optimizer", {})}
-    kind = options.pop("type")
+    name = options.pop("type")
     lr = float(options.get("lr", 1e-3))
     weight_decay = float(options.pop("weight_decay", 0.05))
     groups = parameter_groups(module, lr=lr, weight_decay=weight_decay, lr_scale=config.pop("lr_scale", None))
     options["lr"] = lr
     if isinstance(options.get("betas"), list):
         options["betas"] = tuple(options["betas"])
-    if kind in ("AdamW", "Adam"):
+    if name in ("AdamW", "Adam"):
         options.setdefault("fused", True)  # one kernel for all parameters, on CPUs too
-    optimizer = OPTIMIZERS.get(kind)(groups, **options)
+    optimizer = OPTIMIZERS.get(name)(groups, **options)
     clip = config.pop("clip_grad", None)
-    return PrecisionOptimWrapper(
-        optimizer, device_type=device.type, clip_grad=None if clip is None else dict(clip), **config
-    )
+    return kind(optimizer, device_type=device.type, clip_grad=None if clip is None else dict(clip), **config)
 
 
 class WarmupCosineLR(_ParamScheduler):

@@ -14,7 +14,6 @@ from mmengine.hooks import Hook, IterTimerHook, ParamSchedulerHook, RuntimeInfoH
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from omni.engine import checkpoint
@@ -22,30 +21,10 @@ from omni.engine.ema import EmaHook
 from omni.engine.loops import TrainLoop, ValLoop
 from omni.engine.model_wrapper import TrainingModel
 from omni.engine.optim import PrecisionOptimWrapper
+from omni.engine.strategy import WholeStrategy
 from omni.engine.writer import ScalarWriter
 from omni.metrics.base import Metric
 from omni.objectives.gather import rank, world_size
-from omni.types import Batch
-
-
-class TrainingDDP(DistributedDataParallel):
-    """DDP that mmengine's loops can step. Every rank touches every trainable parameter, so none is looked for."""
-
-    module: TrainingModel
-
-    def train_step(self, data: Batch, optim_wrapper: PrecisionOptimWrapper) -> dict[str, float]:
-        """One micro-batch; gradient caching averages gradients itself, without DDP."""
-        if self.module.grad_cache_chunk is not None:
-            return self.module.train_step(data, optim_wrapper)
-        with optim_wrapper.optim_context(self):
-            losses = self(**self.module.data_preprocessor(data, True), mode="loss")
-        loss, log = self.module.parse_losses(losses)
-        optim_wrapper.update_params(loss)
-        return log
-
-    def val_step(self, data: Batch) -> dict[str, Any]:
-        """Without DDP."""
-        return self.module.val_step(data)
 
 
 class _NoVisualizer:
@@ -63,7 +42,8 @@ class StageRunner(Runner):
     """Runs one stage.
 
     Args:
-        model: the TrainingModel, on its device.
+        model: the TrainingModel, as the strategy placed it.
+        strategy: how it lies over the processes.
         work_dir: of the stage; checkpoints lie in it.
         train_dataloader: of the stage.
         optim_wrapper: built.
@@ -82,6 +62,7 @@ class StageRunner(Runner):
         self,
         model: TrainingModel,
         *,
+        strategy: WholeStrategy,
         work_dir: Path,
         train_dataloader: DataLoader,
         optim_wrapper: PrecisionOptimWrapper,
@@ -99,6 +80,7 @@ class StageRunner(Runner):
         custom_hooks: Sequence[Any] = (),
     ) -> None:
         self.training_model = model
+        self.strategy = strategy
         self.ema = ema
         self.writer = writer
         self.fingerprint = fingerprint
@@ -145,33 +127,37 @@ class StageRunner(Runner):
         """Nothing: the run's config is written once, by the caller."""
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """DDP where there are several processes."""
-        if world_size() == 1:
-            return model
-        return TrainingDDP(model)
+        """As the strategy says."""
+        return self.strategy.wrap(self.training_model)
 
     def load_or_resume(self) -> None:
         """Nothing: the caller resumes explicitly, before ``train``."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on. Random states are functions of seed, stage and step."""
+        """Everything that the next step depends on. Random states are functions of seed, stage and step.
+
+        A collective where the model is sharded; complete on the first process.
+        """
+        strategy, model = self.strategy, self.training_model
         return {
             "step": self.iter + 1,
             "stage": self.training_model.stage,
             "seed": self.seed,
             "fingerprint": self.fingerprint,
-            "state_dict": self.training_model.state_dict(),
-            "optimizer": self.optim_wrapper.state_dict(),
+            "state_dict": strategy.weights(model),
+            "optimizer": strategy.optimizer_state(self.optim_wrapper),
             "schedulers": [scheduler.state_dict() for scheduler in self.param_schedulers or []],
-            "ema": None if self.ema is None else self.ema.state_dict(),
+            "ema": strategy.average(self.ema, model),
             "message_hub": checkpoint.message_hub_state(self.message_hub),
         }
 
     def save_step(self, step: int, *, keep: int) -> None:
         """Write the checkpoint of a step and remove the oldest beyond ``keep``."""
+        if rank() > 0 and not self.strategy.sharded:
+            return
+        state = self.state()
         if rank() == 0:
             folder = Path(self.work_dir)
-            state = self.state()
             self.call_hook("before_save_checkpoint", checkpoint=state)
             checkpoint.save(checkpoint.step_path(folder, step), state)
             checkpoint.prune(folder, keep)
@@ -179,19 +165,25 @@ class StageRunner(Runner):
 
     def save_weights(self, path: Path, *, value: float, name: str) -> None:
         """Write weights (live and averaged) without what resuming needs."""
+        strategy, model = self.strategy, self.training_model
+        if rank() > 0 and not strategy.sharded:
+            return
+        state = {"step": self.iter, "value": value, "monitor": name, "state_dict": strategy.weights(model)}
+        state["ema"] = strategy.average(self.ema, model)
         if rank() == 0:
-            state = {"step": self.iter, "value": value, "monitor": name, "state_dict": self.training_model.state_dict()}
-            state["ema"] = None if self.ema is None else self.ema.state_dict()
             checkpoint.save(path, state)
+
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Put back what ``save_weights`` wrote."""
+        self.strategy.load_weights(self.training_model, state["state_dict"])
+        self.strategy.load_average(self.ema, self.training_model, state["ema"])
 
     def restore(self, state: dict[str, Any]) -> int:
         """Put back what ``state`` gave; returns the step. Call after construction and before ``train``."""
-        self.training_model.load_state_dict(state["state_dict"])
-        self.optim_wrapper.load_state_dict(state["optimizer"])
+        self.load_weights(state)
+        self.strategy.load_optimizer(self.optim_wrapper, state["optimizer"])
         for scheduler, saved in zip(self.param_schedulers or [], state["schedulers"], strict=True):
             scheduler.load_state_dict({key: value for key, value in saved.items() if value is not None})
-        if self.ema is not None and state["ema"] is not None:
-            self.ema.load_state_dict(state["ema"])
         checkpoint.load_message_hub(self.message_hub, state["message_hub"])
         self.call_hook("after_load_checkpoint", checkpoint=state)
         self._train_loop._iter = int(state["step"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.utils.data import DataLoader
 
 from omni import config as configs
 from omni.core.model import ModelConfig, OmniModel
@@ -20,9 +21,10 @@ from omni.engine.ema import EmaHook
 from omni.engine.freeze import apply_freeze, match
 from omni.engine.hooks import BEST, CheckpointHook, HistoryHook, RecordHook
 from omni.engine.model_wrapper import TrainingModel
-from omni.engine.optim import build_optim_wrapper, build_schedulers
+from omni.engine.optim import build_schedulers
 from omni.engine.runner import StageRunner
 from omni.engine.stages import StageConfig, split_stages
+from omni.engine.strategy import build_strategy
 from omni.engine.writer import RECORDS, ScalarWriter
 from omni.errors import ConfigError, WeightsError
 from omni.objectives.base import Objective
@@ -107,10 +109,12 @@ class _Run:
         self.processor = Processor(cfg["processor"])
         self._check_slots()
         self.stages = split_stages(cfg)
+        self.strategy = build_strategy(cfg.get("strategy"), self.device)
         self.objectives = self._all_objectives()
         for stage in self.stages:  # typos are found before the first stage has cost anything
             apply_freeze(self.model, stage.freeze)
             build_metrics(stage.val_evaluator)
+            self.strategy.check(stage, grad_cache=cfg.get("grad_cache"))
         self.metrics: dict[str, float] = {}
 
     def _check_slots(self) -> None:
@@ -197,7 +201,9 @@ class _Run:
             self.device
         )
         wrapper.stage = stage.name
-        runner = self._runner(stage, wrapper, offset)
+        loaders = self._loaders(stage)
+        placed = self.strategy.place(wrapper)
+        runner = self._runner(stage, placed, loaders, offset)
         if self.resume:
             found = checkpoint.load_latest(self._folder(stage), runner.logger)
             if found is not None:
@@ -209,10 +215,29 @@ class _Run:
         self.metrics = dict(runner.metrics)
         if stage is self.stages[-1]:
             self._take_best_or_average(runner)
+        self.strategy.collect(placed)
         return wrapper
 
-    def _runner(self, stage: StageConfig, wrapper: TrainingModel, offset: int) -> StageRunner:
-        optim_wrapper = build_optim_wrapper(stage.optim_wrapper, wrapper, self.device)
+    def _loaders(self, stage: StageConfig) -> tuple[DataLoader, DataLoader | None]:
+        """Of training and validation; features of cached slots are computed here, by the whole model."""
+        builder = LoaderBuilder(
+            stage,
+            self.model,
+            self.processor,
+            seed=self.seed,
+            quiet=self.quiet,
+            feature_folder=self.cfg.get("feature_folder"),
+        )
+        return builder.train(), builder.validation()
+
+    def _runner(
+        self,
+        stage: StageConfig,
+        wrapper: TrainingModel,
+        loaders: tuple[DataLoader, DataLoader | None],
+        offset: int,
+    ) -> StageRunner:
+        optim_wrapper = self.strategy.optim_wrapper(stage.optim_wrapper, wrapper)
         ema = None
         if stage.ema is not None:
             ema = EmaHook(every=stage.accumulation, **stage.ema)
@@ -224,25 +249,18 @@ class _Run:
             HistoryHook(),
             *([ema] if ema is not None else []),
         ]
-        loaders = LoaderBuilder(
-            stage,
-            self.model,
-            self.processor,
-            seed=self.seed,
-            quiet=self.quiet,
-            feature_folder=self.cfg.get("feature_folder"),
-        )
         train_cfg = {"val_begin": 1, "val_interval": 1000, **stage.train_cfg}
         return StageRunner(
             wrapper,
+            strategy=self.strategy,
             work_dir=self._folder(stage),
-            train_dataloader=loaders.train(),
+            train_dataloader=loaders[0],
             optim_wrapper=optim_wrapper,
             schedulers=build_schedulers(stage.param_scheduler, optim_wrapper.optimizer, stage.max_iters),
             max_iters=stage.max_iters,
             val_begin=int(train_cfg["val_begin"]),
             val_interval=int(train_cfg["val_interval"]),
-            val_dataloader=loaders.validation(),
+            val_dataloader=loaders[1],
             metrics=build_metrics(stage.val_evaluator),
             hooks=hooks,
             ema=ema,
@@ -261,13 +279,11 @@ class _Run:
     def _take_best_or_average(self, runner: StageRunner) -> None:
         """Put the weights to export into the model: the best validated if asked for, averaged if there are such."""
         best = Path(runner.work_dir) / BEST
+        _wait_for_all()  # the first process may still be writing it
         if self.cfg.get("export", "last") == "best":
             if not best.is_file():
                 raise ConfigError("export='best' needs default_hooks.checkpoint.save_best and a validation.")
-            state = checkpoint.load(best)
-            runner.training_model.load_state_dict(state["state_dict"])
-            if runner.ema is not None and state["ema"] is not None:
-                runner.ema.load_state_dict(state["ema"])
+            runner.load_weights(checkpoint.load(best))
         if runner.ema is not None:
             runner.ema.swap(runner.training_model)
 
@@ -278,9 +294,13 @@ class _Run:
         if rank() == 0:
             info = {**self.cfg.get("info", {}), "metrics": self.metrics}
             save_model_folder(folder, self.model, self.processor, info=info)
-        if dist.is_available() and dist.is_initialized():
-            dist.barrier()
+        _wait_for_all()
         return folder
+
+
+def _wait_for_all() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -79,7 +79,7 @@ def worker(rank, port, split, folder):
     from test_grad_cache import Plain
 
     from omni.engine import grad_cache
-    from omni.engine.runner import TrainingDDP
+    from omni.engine.strategy import TrainingDDP
 
     model = TrainingDDP(wrapper)  # alive until the backward pass: it owns the hooks that average
     losses = model(batch=mine, mode="loss")
