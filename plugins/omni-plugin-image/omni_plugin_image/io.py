@@ -1,10 +1,11 @@
-"""Reads pictures: any file Pillow knows, bytes, PIL images and arrays; always gives an upright RGB PIL image."""
+"""Reads pictures: any file Pillow knows, bytes, PIL images and arrays; always gives upright RGB."""
 
 from __future__ import annotations
 
 import io
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,37 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from omni.errors import InputError
+from omni_plugin_image import jpeg
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit: a 256 MiB RGB picture
 CHANNELS = (1, 3, 4)
 WHITE = (255, 255, 255)
+FORMS = ("pil", "array")
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as many phones write; the first is the picture
+ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RgbArray:
+    """A picture as an array, what the transforms of this plugin ask the loader for: no copy into a PIL image and back.
+
+    Attributes:
+        pixels_HWC: (height, width, 3) uint8, upright RGB, contiguous.
+        source: what error messages call it.
+    """
+
+    pixels_HWC: np.ndarray
+    source: str = "picture"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The keyword arguments of load()."""
+
+    at_least: int | None
+    background: tuple[int, ...]
+    max_pixels: int
+    frame: int
 
 
 def load(
@@ -24,42 +52,80 @@ def load(
     at_least: int | None = None,
     background: tuple[int, int, int] = WHITE,
     max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
+    frame: int = 0,
+    form: str = "pil",
+) -> Image.Image | RgbArray:
     """One picture as RGB.
 
-    EXIF orientation is applied; of an animation the first frame is taken; transparent pixels are composited on
-    ``background``; CMYK, palette, grey and 16-bit pictures are converted (16 bit by its full range). Colour profiles
-    are not applied.
+    EXIF orientation is applied; of an animation one frame is taken, the first unless told; transparent pixels are
+    composited on ``background``; CMYK, palette, grey and 16-bit pictures are converted (16-bit grey by its full range).
+    Colour profiles are not applied.
 
     Args:
-        value: a path, the bytes of a file, a PIL image, or an array: uint8 (height, width), (height, width, channels)
-            or (channels, height, width); float in 0..1 with the same shapes. 1, 3 or 4 channels.
+        value: a path, the bytes of a file, a PIL image, an RgbArray, or an array: uint8 (height, width), (height,
+            width, channels) or (channels, height, width); float in 0..1 with the same shapes. 1, 3 or 4 channels.
         at_least: if the picture will be resized to this many pixels a side, a JPEG of at least four times that size
             may be decoded smaller, never below twice that side (DCT scaling; after resizing it differs from the full
             decode by about 0.2 of 255). None decodes at full size.
         background: RGB below transparent pixels.
         max_pixels: larger pictures are refused before they are decoded.
+        frame: which picture of an animation or of a file of several pages, counted from 0.
+        form: "pil" or "array": what is returned.
 
     Returns:
-        A PIL image in mode RGB with at least one pixel.
+        A PIL image in mode RGB, or an RgbArray; at least one pixel.
 
     Raises:
-        InputError: missing, damaged, truncated or unknown file, too many pixels, ambiguous array.
+        InputError: missing, damaged, truncated or unknown file, no such frame, too many pixels, ambiguous array.
     """
+    if form not in FORMS:
+        raise InputError(f"The image loader's form is one of {', '.join(FORMS)}, not {form!r}.")
     name = describe(value)
+    options = _Options(at_least=at_least, background=tuple(background), max_pixels=max_pixels, frame=frame)
+    picture = _read(value, name, options)
+    if form == "pil":
+        return picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    return RgbArray(pixels_HWC=np.array(picture) if isinstance(picture, Image.Image) else picture, source=name)
+
+
+def _read(value: Any, name: str, options: _Options) -> Image.Image | np.ndarray:
+    if isinstance(value, RgbArray):
+        _check_size(value.pixels_HWC.shape[1::-1], name, options.max_pixels)
+        return value.pixels_HWC
     if isinstance(value, Image.Image):
-        return _to_rgb(value, name, background=tuple(background), max_pixels=max_pixels, at_least=None)
+        return _to_rgb(value, name, options)
     if isinstance(value, (str, os.PathLike)):
         value = _read_file(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        image = _open(bytes(value), name)
-        return _to_rgb(image, name, background=tuple(background), max_pixels=max_pixels, at_least=at_least)
+        return _decode(bytes(value), name, options)
     if hasattr(value, "__array__") or hasattr(value, "detach"):
-        image = _from_array(value, name)
-        return _to_rgb(image, name, background=tuple(background), max_pixels=max_pixels, at_least=None)
+        return _to_rgb(_from_array(value, name), name, options)
     raise InputError(
         f"A picture cannot be read from {type(value).__name__}; give a path, bytes, a PIL image or an array."
     )
+
+
+def _decode(data: bytes, name: str, options: _Options) -> Image.Image | np.ndarray:
+    """A file: the fast decoder where it is a plain JPEG, Pillow for the rest."""
+    image = _open(data, name)
+    _check_size(image.size, name, options.max_pixels)
+    if image.format not in JPEG_FORMATS:
+        return _to_rgb(image, name, options)
+    shrink = jpeg.shrink_for(image.size, options.at_least)
+    if image.mode in ("RGB", "L") and options.frame == 0:
+        pixels = jpeg.decode(data, name, size=image.size, shrink=shrink)
+        if pixels is not None:
+            return jpeg.turn_upright(pixels, _orientation(image))
+    if shrink > 1 and image.mode == "RGB":
+        image.draft("RGB", tuple(-(-side // shrink) for side in image.size))
+    return _to_rgb(image, name, options)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged EXIF: the pixels are still good
+        return 1
 
 
 def sample(variant: str = "typical") -> Image.Image:
@@ -116,10 +182,8 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise InputError(f"The {name} is damaged: {error}. Save it again.") from error
 
 
-def _to_rgb(
-    image: Image.Image, name: str, *, background: tuple[int, ...], max_pixels: int, at_least: int | None
-) -> Image.Image:
-    width, height = image.size
+def _check_size(size: tuple[int, ...], name: str, max_pixels: int) -> None:
+    width, height = size
     if width < 1 or height < 1:
         raise InputError(f"The {name} has no pixels ({width} x {height}).")
     if width * height > max_pixels:
@@ -127,18 +191,33 @@ def _to_rgb(
             f"The {name} has {width} x {height} pixels, more than {max_pixels}; "
             "make it smaller, or raise the loader's max_pixels if the file can be trusted."
         )
+
+
+def _to_rgb(image: Image.Image, name: str, options: _Options) -> Image.Image:
+    _check_size(image.size, name, options.max_pixels)
     try:
-        if at_least and image.format == "JPEG" and min(width, height) >= 4 * at_least:
-            image.draft("RGB", (2 * at_least, 2 * at_least))
+        if options.frame:
+            image = _frame(image, name, options.frame)
         image.load()
         image = _upright(image)
-        if image.mode != "RGB":
-            image = _convert(image, name, background)
+        if image.mode != "RGB" or "transparency" in image.info:
+            image = _convert(image, name, options.background)
     except InputError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error ... on damaged files
         raise InputError(f"The {name} is damaged or truncated: {error}. Save or copy it again.") from error
     return image
+
+
+def _frame(image: Image.Image, name: str, frame: int) -> Image.Image:
+    count = getattr(image, "n_frames", 1)
+    if not 0 <= frame < count:
+        raise InputError(f"The {name} has {count} frame(s), so there is no frame {frame}; they count from 0.")
+    position = image.tell()
+    image.seek(frame)
+    chosen = image.copy()
+    image.seek(position)  # a PIL image that was given stays as it was
+    return chosen
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -156,7 +235,10 @@ def _convert(image: Image.Image, name: str, background: tuple[int, ...]) -> Imag
         image = image.convert("RGBA")
         below = Image.new("RGBA", image.size, (*background, 255))
         return Image.alpha_composite(below, image).convert("RGB")
-    return image.convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise InputError(f"The {name} has colours in mode {mode}, which Pillow cannot turn into RGB: {error}.") from error
 
 
 def _from_deep(image: Image.Image, name: str) -> Image.Image:
