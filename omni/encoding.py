@@ -96,9 +96,7 @@ def prepare_batches(
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size={batch_size}: it must be at least 1.")
-    spare = MAX_WORKERS if device.type != "cpu" else cores() - torch.get_num_threads()
-    workers = num_workers if num_workers is not None else min(MAX_WORKERS, spare if spare > 0 else cores())
-    ahead = LOOKAHEAD if spare > 0 else 0
+    workers, ahead = loading_threads(device, num_workers)
     places = range(len(rows)) if positions is None else positions
     chunks = [range(start, min(start + batch_size, len(rows))) for start in range(0, len(rows), batch_size)]
     if workers < 1:
@@ -115,6 +113,13 @@ def prepare_batches(
             yield _collate(processor, [future.result() for future in pending.popleft()])
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def loading_threads(device: torch.device, num_workers: int | None = None) -> tuple[int, int]:
+    """How many threads load values for a model on ``device``, and how many batches they run ahead of it."""
+    spare = MAX_WORKERS if device.type != "cpu" else cores() - torch.get_num_threads()
+    workers = num_workers if num_workers is not None else min(MAX_WORKERS, spare if spare > 0 else cores())
+    return workers, LOOKAHEAD if spare > 0 else 0
 
 
 def cores() -> int:

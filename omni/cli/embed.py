@@ -1,20 +1,19 @@
-"""``omni embed``: embeddings of files, strings or a manifest into one file."""
+"""``omni embed``: embeddings of files, strings or a data set into one file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from omni.cli.slots import ANY_SLOT, expand, read_slots, require_name
-from omni.errors import InputError, OmniError
+from omni.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-ENDINGS = (".npz", ".safetensors")
+ON_BAD = typer.Option(metavar="raise|skip", help="What cannot be read: stop, or leave out, count and list.")
 
 
 @app.command(context_settings=ANY_SLOT)
@@ -23,80 +22,95 @@ def embed(
     model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.npz or FILE.safetensors.")],
     manifest: Annotated[Path | None, typer.Option(help="JSONL, Parquet or CSV, one column a slot.")] = None,
+    dataset: Annotated[str, typer.Option(help="A data set's name, a manifest, or WebDataset shards.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
+    ] = None,
     query: Annotated[list[str] | None, typer.Option(metavar="SLOT=VALUE", help="Same as --SLOT VALUE.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    part_size: Annotated[
+        int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
+    ] = None,
+    on_bad: Annotated[str, ON_BAD] = "raise",
+    restart: Annotated[bool, typer.Option("--restart", help="Throw a stopped job's parts away.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bf16, fp16.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Embed --SLOT FILE|FOLDER|TEXT ... (any slot of the model; @FILE reads one string a line).
+    """Embed --SLOT FILE|FOLDER|TEXT ... (any slot of the model; @FILE reads one string a line), or a data set.
 
-    For each slot the output holds SLOT, (N, E) float32, and SLOT_ids; of a manifest one ids for all slots, where rows
-    of missing values are NaN.
+    For each slot the output holds SLOT, (N, E) float32, and SLOT_ids; of a data set one ids for all slots, where rows
+    of missing values are NaN. A job that was stopped goes on where it was; with torchrun, processes share it.
     """
+    from omni.embedding_file import check_ending
+    from omni.embedding_job import embed as run
     from omni.inference import load
+    from omni.processes import joined_processes, own_device
 
     require_name(model, "model")
-    if output.suffix.lower() not in ENDINGS:
-        raise InputError(f"--output {str(output)!r}: the name must end with {' or '.join(ENDINGS)}.")
+    check_ending(output)
     given = read_slots(ctx.args, query or ())
-    if bool(given) == (manifest is not None):
-        raise InputError("Give either slots (--SLOT VALUE ...) or --manifest FILE.")
-    progress = False if quiet else None
-    predictor = load(model, device=device, dtype=dtype)
-    if manifest is None:
+    if bool(given) + (manifest is not None) + bool(dataset) != 1:
+        raise InputError("Give either slots (--SLOT VALUE ...), --manifest FILE or --dataset NAME.")
+    with joined_processes() as processes:
+        predictor = load(model, device=own_device(device), dtype=dtype)
+        groups, about, declared = groups_to_embed(predictor, given, str(manifest or dataset), option or ())
+        written = run(
+            predictor, groups, output, about=about, restart=restart, progress=False if quiet else None,
+            drop_empty=not declared, processes=processes, batch_size=batch_size, part_items=part_size, on_bad=on_bad,
+        )  # fmt: skip
+    if written is not None:
+        for slot, (count, width) in written.shapes.items():
+            missing = count - written.present[slot]
+            typer.echo(f"{slot}: {count} x {width}" + (f", {missing} of them NaN" if missing else ""))
+        if written.bad.count:
+            typer.echo(written.bad.summary())
+        went_on = " (went on with the parts of a stopped job)" if written.went_on else ""
+        typer.echo(f"Written: {output}{went_on}")
+
+
+def groups_to_embed(
+    predictor: Any,
+    given: dict[str, list[str]],
+    source: str,
+    options: Any,
+    *,
+    only: str | None = None,
+    unique: bool = False,
+) -> tuple[Any, Any, bool]:
+    """(groups, facts about the data, whether its slots are declared) of values, or of a data set.
+
+    Args:
+        given: slot -> values of the command line; empty = the data set ``source`` with ``options``.
+        only: the one slot that is wanted.
+        unique: of values that repeat, the positions are the names.
+    """
+    from omni.cli.sources import open_source
+    from omni.data.groups import group_of, groups_of_lists
+    from omni.embedding_job import shared_slots
+
+    if given:
         values = expand(given, predictor.slots)
-        ids = {f"{slot}_ids": [str(item) for item in items] for slot, items in values.items()}
-        embedded = predictor.encode(batch_size=batch_size, progress=progress, **values)
-    else:
-        values, names = _columns(manifest, predictor.slots)
-        ids = {"ids": names}
-        embedded = predictor.encode(batch_size=batch_size, progress=progress, allow_missing=True, **values)
-    write_embeddings(output, embedded, ids)
-    for slot, value in embedded.items():
-        typer.echo(f"{slot}: {value.shape[0]} x {value.shape[1]}")
-    typer.echo(f"Written: {output}")
+        for slot in values:
+            predictor.processor.require(slot, what="This model")
+        return groups_of_lists(values, unique=unique), {"values": digest(values)}, True
+    wanted = predictor.slots if only is None else {only: predictor.slots[only]}
+    opened = open_source(source, options, modalities=wanted)
+    if only is not None and opened.slots is not None and only not in opened.slots:
+        raise InputError(f"{opened.name} has no slot {only!r}; its slots are {', '.join(opened.slots)}.")
+    slots = (
+        [only] if only is not None else shared_slots(predictor, None if opened.slots is None else list(opened.slots))
+    )
+    return [group_of(opened.dataset, slots)], opened.about, opened.slots is not None
 
 
-def _columns(manifest: Path, slots: dict[str, str]) -> tuple[dict[str, list[Any]], list[str]]:
-    """slot -> values (None where missing), and the rows' names."""
-    samples = open_manifest(manifest, slots)
-    rows = [samples[index] for index in range(len(samples))]
-    return {slot: [row.values.get(slot) for row in rows] for slot in samples.slots}, [row.id for row in rows]
+def digest(values: Any) -> str:
+    """Of the strings of a command line."""
+    return hashlib.blake2b(json.dumps(values, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
 def open_manifest(path: Path, slots: dict[str, str]) -> Any:
     """The manifest with those of the model's slots for which it has a column."""
-    from omni.data.datasets import ManifestDataset
-    from omni.data.manifest import open_rows
+    from omni.cli.sources import open_source
 
-    columns = open_rows(path).columns
-    found = {slot: slot for slot in slots if slot in columns}
-    if not found:
-        raise InputError(
-            f"{path} has no column called like a slot of the model ({', '.join(slots)}); its columns are "
-            f"{', '.join(columns)}."
-        )
-    return ManifestDataset(path, slots=found, modalities={slot: slots[slot] for slot in found})
-
-
-def write_embeddings(path: Path, embeddings: dict[str, Any], ids: dict[str, list[str]]) -> None:
-    """Write tensors and names; the file appears when it is complete."""
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == ".npz":
-            import numpy as np
-
-            arrays = {slot: value.numpy() for slot, value in embeddings.items()}
-            np.savez(temporary, **arrays, **{name: np.asarray(names) for name, names in ids.items()})
-        else:
-            from safetensors.torch import save_file
-
-            metadata = {name: json.dumps(names) for name, names in ids.items()}
-            save_file({slot: value.contiguous() for slot, value in embeddings.items()}, temporary, metadata=metadata)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OmniError(f"{path} cannot be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    return open_source(str(path), modalities=slots).dataset

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from omni.cli.slots import ANY_SLOT, expand, read_slots, require_name
+from omni.cli.embed import ON_BAD
+from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -19,47 +20,86 @@ def index(
     model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The index's folder.")],
     manifest: Annotated[Path | None, typer.Option(help="JSONL, Parquet or CSV; further columns are metadata.")] = None,
-    slot: Annotated[str | None, typer.Option(help="The manifest's column to index.", show_default=False)] = None,
+    dataset: Annotated[str, typer.Option(help="A data set's name, a manifest, or WebDataset shards.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
+    ] = None,
+    slot: Annotated[
+        str | None, typer.Option(help="Of the data set's slots the one to index.", show_default=False)
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    part_size: Annotated[
+        int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
+    ] = None,
+    on_bad: Annotated[str, ON_BAD] = "raise",
+    restart: Annotated[bool, typer.Option("--restart", help="Throw a stopped job's parts away.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Index --SLOT FILE|FOLDER ... (one slot of the model), or a column of a manifest, for ``omni search``."""
+    """Index --SLOT FILE|FOLDER ... (one slot of the model), or a slot of a data set, for ``omni search``.
+
+    A job that was stopped goes on where it was; with torchrun, processes share it.
+    """
+    from omni.embedding_job import EmbeddingJob, bad_list, parts_folder
     from omni.inference import load
+    from omni.processes import joined_processes, own_device
 
     require_name(model, "model")
     given = read_slots(ctx.args)
-    if bool(given) == (manifest is not None):
-        raise InputError("Give either one slot (--SLOT FILE|FOLDER ...) or --manifest FILE --slot SLOT.")
-    progress = False if quiet else None
-    predictor = load(model, device=device)
-    if manifest is None:
-        values = expand(given, predictor.slots)
-        made = predictor.index(batch_size=batch_size, progress=progress, **values)
-    else:
-        made = _index_manifest(predictor, manifest, slot, batch_size, progress)
-    made.save(output)
-    typer.echo(f"{len(made)} x {made.width} of {made.slot}: {output}")
+    if bool(given) + (manifest is not None) + bool(dataset) != 1 or (not given and not slot):
+        raise InputError(
+            "Give one slot (--SLOT FILE|FOLDER ...), or --manifest FILE (or --dataset NAME) and --slot SLOT."
+        )
+    with joined_processes() as processes:
+        predictor = load(model, device=own_device(device))
+        groups, about = groups_to_index(predictor, given, str(manifest or dataset), option or (), slot)
+        job = EmbeddingJob(
+            predictor, groups, parts_folder(output), about=about, batch_size=batch_size, part_items=part_size,
+            on_bad=on_bad, keep_meta=True, processes=processes,
+        )  # fmt: skip
+        job.run(restart=restart, progress=False if quiet else None)
+        if processes.first:
+            bad = job.list_bad(bad_list(output))
+            made = index_parts(predictor, job)
+            made.save(output)
+            job.folder.remove()
+            if bad.count:
+                typer.echo(bad.summary())
+            typer.echo(f"{len(made)} x {made.width} of {made.slot}: {output}")
+        processes.wait()
 
 
-def _index_manifest(predictor, manifest, slot, batch_size, progress):  # noqa: ANN001, ANN202 - torch's types stay unloaded
-    from omni.cli.embed import open_manifest
+def groups_to_index(
+    predictor: Any, given: dict[str, list[str]], source: str, options: Any, slot: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """The one group to index, and facts about its data."""
+    from omni.cli.embed import groups_to_embed
 
-    predictor.processor.require(slot or "", what="--slot")
-    samples = open_manifest(manifest, {slot: predictor.slots[slot]})
-    rows = [sample for sample in (samples[i] for i in range(len(samples))) if slot in sample.values]
-    if not rows:
-        raise InputError(f"No row of {manifest} has a value for {slot!r}.")
-    return predictor.index(
-        ids=[row.id for row in rows],
-        metadata=[_metadata(row, slot) for row in rows],
-        batch_size=batch_size,
-        progress=progress,
-        **{slot: [row.values[slot] for row in rows]},
-    )
+    if given and len(given) != 1:
+        raise InputError(f"An index holds the values of one slot, not of {len(given)} ({', '.join(given)}).")
+    if slot:
+        predictor.processor.require(slot, what="--slot")
+    groups, about, _ = groups_to_embed(predictor, given, source, options, only=slot, unique=True)
+    return groups, about
 
 
-def _metadata(row, slot):  # noqa: ANN001, ANN202
-    """The row's other columns, and its file or string."""
-    value = row.values[slot]
-    return {**row.meta, **({slot: str(value)} if isinstance(value, (str, Path)) else {})}
+def index_parts(predictor: Any, job: Any) -> Any:
+    """An index of a finished job's parts: rows without an embedding are left out, names and metadata stay theirs.
+
+    Raises:
+        InputError: nothing to index, or two items of one name.
+    """
+    import numpy as np
+
+    from omni.index import Index
+
+    (slot,) = job.slots
+    made = Index.empty(predictor, slot=slot)
+    for part in job.parts():
+        rows = part.rows[slot]
+        kept = np.flatnonzero(np.isfinite(rows).all(1))
+        if len(kept):
+            made.add(rows[kept], ids=[part.ids[row] for row in kept], metadata=[part.meta[row] for row in kept])
+    if not len(made):
+        raise InputError(f"No item has a value of {slot!r} that can be indexed.")
+    return made
