@@ -57,7 +57,7 @@ class OnBad:
             file is removed.
 
     Attributes:
-        count: distinct samples left out, those of the resumed file included.
+        count: distinct samples (or values of their slots) left out, those of the resumed file included.
         times: how often a sample was left out since this object was made.
 
     Raises:
@@ -70,7 +70,7 @@ class OnBad:
         self.policy = policy
         self.file = None if file is None else Path(file)
         self.count = self.times = 0
-        self._seen: set[tuple[int | None, str]] = set()
+        self._seen: set[tuple[int | None, str, str | None]] = set()
         self._first: list[BadItem] = []
         if self.file is not None and resume:
             self._read()
@@ -120,7 +120,7 @@ class OnBad:
                 os.close(handle)
 
     def _count(self, item: BadItem) -> bool:
-        key = (item.position, item.id)
+        key = (item.position, item.id, item.slot)
         if key in self._seen:
             return False
         self._seen.add(key)
