@@ -238,7 +238,7 @@ def _convert(image: Image.Image, name: str, background: tuple[int, ...]) -> Imag
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise InputError(f"The {name} has colours in mode {mode}, which Pillow cannot turn into RGB: {error}.") from error
+        raise InputError(f"The {name} is in colour mode {mode}, which cannot be turned into RGB: {error}.") from error
 
 
 def _from_deep(image: Image.Image, name: str) -> Image.Image:
