@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from omni.data.collate import Item
 from omni.data.loaders import is_path, strings_are_paths
-from omni.data.manifest import first_duplicate, open_rows
+from omni.data.manifest import Rows, first_duplicate, open_rows
 from omni.data.processor import Processor
 from omni.errors import ConfigError, InputError
 from omni.plugin.catalog import get_catalog
@@ -52,7 +52,7 @@ class ManifestDataset(Dataset):
         targets: Sequence[str] = (),
     ) -> None:
         self.path = Path(path)
-        self.rows = open_rows(self.path)
+        self.rows = self._open()
         self.root = Path(root) if root is not None else self.path.parent
         self.slots = dict(slots) if slots is not None else self._slots_by_name()
         self.targets = tuple(targets)
@@ -62,8 +62,14 @@ class ManifestDataset(Dataset):
         self._specs = {slot: catalog.get("modality", (modalities or {}).get(slot, slot)).spec for slot in self.slots}
         self._id_column = id_column or ("id" if "id" in self.rows.columns else None)
         self._ids = [self._name(index) for index in range(len(self.rows))] if self._id_column else None
+        self._check_ids()
+
+    def _open(self) -> Rows:
+        return open_rows(self.path)
+
+    def _check_ids(self) -> None:
         twice = first_duplicate(self._ids) if self._ids else None
-        if twice is not None:
+        if twice is not None and self._ids is not None:
             raise InputError(
                 f"{self.path}: rows {twice[0] + 1} and {twice[1] + 1} have one id, {self._ids[twice[0]]!r}. "
                 "Ids must differ."
