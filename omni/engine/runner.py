@@ -130,6 +130,9 @@ class StageRunner(Runner):
         """As the strategy says."""
         return self.strategy.wrap(self.training_model)
 
+    def _init_model_weights(self) -> None:
+        """Nothing: modules initialise themselves when they are built, and the strategy makes the processes agree."""
+
     def load_or_resume(self) -> None:
         """Nothing: the caller resumes explicitly, before ``train``."""
 
