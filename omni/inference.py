@@ -249,30 +249,36 @@ class OmniPredictor:
         *,
         ids: Sequence[str] | None = None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
+        kind: str = "auto",
         batch_size: int = 32,
         progress: Progress = None,
         **slots: Any,
     ) -> Index:
-        """Embed the values of one slot into an index for search.
+        """Embed the values of one slot, or of several slots of the same items, into an index for search.
 
         Args:
-            ids: a name for each; default: the file's path, or the position.
+            ids: a name for each item; default: the file's path (of the first slot), or the position.
             metadata: JSON values for each.
-            **slots: exactly one slot -> its values.
+            kind: "flat", "hnsw", "ivfpq", or "auto": by size, when the index is saved.
+            **slots: slot -> its values; of several slots lists of one length, in which None = the item lacks the slot.
 
         Raises:
-            InputError: not exactly one slot; ids or metadata of another length; ids that repeat.
+            InputError: lists, ids or metadata of different lengths; ids that repeat; an item without any slot.
         """
         from omni.index import Index, default_ids
 
-        if len(slots) != 1:
-            raise InputError(f"An index holds the values of one slot, not of {len(slots)} ({', '.join(slots)}).")
-        ((slot, given),) = self._values(slots).items()
-        names = list(ids) if ids is not None else default_ids(given)
-        built = Index.empty(self, slot=slot)
-        built.check_new(names, metadata, count=len(given))
-        embedded = self.encode(batch_size=batch_size, progress=progress, **{slot: given})[slot]
-        built.add(embedded, ids=names, metadata=metadata)
+        given = self._values(slots)
+        lengths = {slot: len(values) for slot, values in given.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{slot} {count}" for slot, count in lengths.items())
+            raise InputError(f"An index holds items of one value a slot, but the lists differ in length: {told}.")
+        several = len(given) > 1
+        first = next(iter(given.values()))
+        names = list(ids) if ids is not None else default_ids(first)
+        built = Index.empty(self, slots=tuple(given), kind=kind)
+        built.check_new(names, metadata, count=len(first))
+        embedded = self.encode(batch_size=batch_size, progress=progress, allow_missing=several, **given)
+        built.add(embedded if several else next(iter(embedded.values())), ids=names, metadata=metadata)
         return built
 
     def save(self, folder: str | Path, *, info: Mapping[str, Any] | None = None, dtype: str | None = None) -> Path:

@@ -157,28 +157,46 @@ def test_save_and_load(tmp_path):
 
 def test_damage_and_foreign_folders(tmp_path):
     index, _ = triple_index("multilinear")
-    index.save(tmp_path / "gallery")
-    lines = (tmp_path / "gallery/items.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "gallery/items.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(WeightsError, match="damaged: 50 vectors of width 12, 49 items"):
-        Index.load(tmp_path / "gallery")
-    (tmp_path / "gallery/items.jsonl").write_text("{")
-    with pytest.raises(WeightsError, match="damaged"):
-        Index.load(tmp_path / "gallery")
-    index.save(tmp_path / "gallery")
-    (tmp_path / "gallery/vectors.faiss").write_bytes(b"no")
-    with pytest.raises(WeightsError, match="damaged"):
-        Index.load(tmp_path / "gallery")
+    place = tmp_path / "gallery"
+    for name, damage, told in (
+        ("items.jsonl", lambda path: path.write_bytes(path.read_bytes()[:-9]), "damaged.*items.jsonl.*bytes, not"),
+        ("vectors-0.faiss", lambda path: path.write_bytes(b"no"), "damaged.*vectors-0.faiss"),
+        ("vectors-0.faiss", lambda path: path.write_bytes(b"n" * path.stat().st_size), "damaged.*vectors-0.faiss"),
+        ("starts.npy", lambda path: path.unlink(), "damaged.*starts.npy"),
+    ):
+        index.save(place)
+        (path,) = place.glob(f"segments/*/{name}")
+        damage(path)
+        with pytest.raises(WeightsError, match=told):
+            Index.load(place)
+    for text, told in (("{", "damaged"), ("{}", "damaged: 'format'"), ('{"format": 2}', "lacks kind, missing, model")):
+        index.save(place)
+        (place / "index.json").write_text(text)
+        with pytest.raises(WeightsError, match=told):
+            Index.load(place)
+        (place / "index.json").unlink()
     with pytest.raises(InputError, match="is no index"):
         Index.load(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="no index; name another folder"):
+    with pytest.raises(InputError, match="no index.*; name another folder"):
         index.save(tmp_path)
+    with pytest.raises(InputError, match="is a file"):
+        index.save(tmp_path / "notes.txt")
+    for bad in (object(), float("nan")):
+        with pytest.raises(InputError, match="'new' must be plain JSON"):
+            index.add(torch.zeros(1, E), ids=["new"], metadata=[{"when": bad}])
+    assert len(index) == 50
+
+
+def test_bytes_that_changed_are_found(tmp_path):
     index, _ = triple_index("multilinear")
-    index.metadata[0]["when"] = object()
-    with pytest.raises(InputError, match="plain JSON"):
-        index.save(tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+    index.save(tmp_path / "gallery")
+    assert Index.load(tmp_path / "gallery").verify() == []
+    (path,) = (tmp_path / "gallery").glob("segments/*/vectors-0.faiss")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert Index.load(tmp_path / "gallery").verify() == [str(path)]
 
 
 def test_through_the_model(toy_plugin, tmp_path):
@@ -213,7 +231,7 @@ def test_through_the_model(toy_plugin, tmp_path):
     half = omni.load(tmp_path / "model", slots=["right", "word"], dtype="bf16", device="cpu")
     assert Index.load(tmp_path / "gallery", model=half).search(right=query, word="cat", k=1)
 
-    with pytest.raises(InputError, match="one slot, not of 2"):
+    with pytest.raises(InputError, match="differ in length: left 6, word 1"):
         model.index(left=paths, word=["a"])
     with pytest.raises(InputError, match="2 ids for 6 values"):
         model.index(left=paths, ids=["a", "b"])
@@ -223,6 +241,43 @@ def test_through_the_model(toy_plugin, tmp_path):
 def test_faiss_file_is_readable_by_faiss_alone(tmp_path):
     index, gallery = triple_index("pair_sum")
     index.save(tmp_path / "gallery")
-    plain = faiss.read_index(str(tmp_path / "gallery/vectors.faiss"))
+    (path,) = (tmp_path / "gallery").glob("segments/*/vectors-0.faiss")
+    plain = faiss.read_index(str(path))
     np.testing.assert_array_equal(plain.reconstruct_n(0, 50), gallery.numpy())
-    assert json.loads((tmp_path / "gallery/index.json").read_text())["slot"] == "a"
+    assert json.loads((tmp_path / "gallery/index.json").read_text())["slots"] == ["a"]
+
+
+def write_format_1(folder, gallery, group):
+    """A folder as omni 0.1 wrote it first."""
+    folder.mkdir()
+    flat = faiss.IndexFlatIP(E)
+    flat.add(gallery.numpy())
+    faiss.write_index(flat, str(folder / "vectors.faiss"))
+    items = [{"id": f"item {row}", "metadata": {"row": row}} for row in range(len(gallery))]
+    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    about = {"omni": "0.1.0", "format": 1, "slot": "a", "width": E, "count": len(gallery), "unit": False}
+    about |= {"trained_groups": [group.to_dict()], "missing": {}, "model": None, "probe": []}
+    (folder / "index.json").write_text(json.dumps(about))
+
+
+def test_the_old_format_opens_and_is_brought_up_to_date(tmp_path):
+    index, gallery = triple_index("multilinear")
+    place = tmp_path / "old"
+    write_format_1(place, gallery, index.trained_groups[0])
+    old = Index.load(place)
+    assert old.ids == index.ids and old.metadata == index.metadata
+    assert old.search_embeddings(queries(), k=7) == index.search_embeddings(queries(), k=7)
+    with Index.open(place, write=True) as writer:
+        writer.add(torch.ones(1, E), ids=["more"])
+    assert sorted(path.name for path in place.iterdir()) == ["index.json", "segments", "writer.lock"]
+    again = Index.load(place)
+    assert again.ids == [*index.ids, "more"]
+    assert old.search_embeddings(queries(), k=7) == index.search_embeddings(queries(), k=7)  # as it was opened
+    (place / "index.json").write_text(json.dumps({**json.loads((place / "index.json").read_text()), "format": 3}))
+    with pytest.raises(InputError, match="has format 3.*reads up to format 2.*newer omni"):
+        Index.load(place)
+    write_format_1(tmp_path / "short", gallery, index.trained_groups[0])
+    lines = (tmp_path / "short/items.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "short/items.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(WeightsError, match="damaged: 50 vectors of width 12, 49 items"):
+        Index.load(tmp_path / "short")
