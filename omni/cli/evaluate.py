@@ -1,64 +1,116 @@
-"""``omni eval``: retrieval of a model on a data set, with shuffled controls."""
+"""``omni eval``: retrieval, zero-shot classification, probes and geometry of a model; tables, JSON, a page."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omni.errors import ConfigError
+from omni.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from omni.evaluation.report import Report
+    from omni.evaluation.suite import ZeroShotSettings
 
 MANIFESTS = (".jsonl", ".ndjson", ".json_lines", ".parquet", ".pq", ".csv", ".tsv")
+SEARCH, CLASSIFY, OUTPUT = "Retrieval", "Classification", "Output"
+
+
+def _option(*names: str, text: str, panel: str | None = None, **settings: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+NAMED = {"metavar": "NAME=VALUE"}
+Options = Annotated[list[str] | None, _option("--option", "-o", text="Of the data set, e.g. split=test.", **NAMED)]
+TrainOptions = Annotated[list[str] | None, _option(text="Of it; default: split=train.", panel=CLASSIFY, **NAMED)]
+Templates = Annotated[
+    list[str] | None, _option(text="Prompt with {} for the name, or @FILE of them; repeat it.", panel=CLASSIFY)
+]
+Controls = Annotated[
+    bool, _option("--controls/--no-controls", text="Also with each query slot shuffled.", panel=SEARCH)
+]
+Every = Annotated[bool, _option("--every-direction", text="All that the trained groups have.", panel=SEARCH)]
+Page = Annotated[Path | None, _option("--html", metavar="FILE", text="Write a page with plots.", panel=OUTPUT)]
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
-    dataset: Annotated[str, typer.Option(help="A data set's name, a manifest, or a training config.")],
-    option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
-    ] = None,
-    query: Annotated[str, typer.Option(help="Slots that search, with commas; default: all but the target.")] = "",
-    target: Annotated[str, typer.Option(help="Slot that is searched; default: the trained group's first.")] = "",
-    label: Annotated[str, typer.Option(help="Target that makes classes; 'none' = each sample its own.")] = "auto",
-    k: Annotated[str, typer.Option("-k", help="Cut-offs, with commas.")] = "1,5,10",
-    controls: Annotated[
-        bool, typer.Option("--controls/--no-controls", help="Also with each query slot shuffled.")
-    ] = True,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    dataset: Annotated[str, _option(text="A data set's name, a manifest, or a training config.")],
+    option: Options = None,
+    label: Annotated[str, _option(text="Target that makes classes; 'none' = each sample its own.")] = "auto",
+    retrieval: Annotated[bool, _option("--retrieval/--no-retrieval", text="Search at all.", panel=SEARCH)] = True,
+    query: Annotated[str, _option(text="Slots that search; default: all but the target.", panel=SEARCH)] = "",
+    target: Annotated[str, _option(text="Slot searched; default: the trained group's first.", panel=SEARCH)] = "",
+    every_direction: Every = False,
+    candidates: Annotated[str, _option(text="auto, items, or classes (their means).", panel=SEARCH)] = "auto",
+    k: Annotated[str, _option("-k", text="Cut-offs, with commas.", panel=SEARCH)] = "1,5,10",
+    controls: Controls = True,
+    zero_shot: Annotated[str, _option(metavar="SLOTS", text="Classify these by prompts.", panel=CLASSIFY)] = "",
+    prompts: Annotated[str, _option(metavar="SLOT", text="That takes them; default: of text.", panel=CLASSIFY)] = "",
+    classes: Annotated[Path | None, _option(text="File of class names, one a line.", panel=CLASSIFY)] = None,
+    template: Templates = None,
+    linear: Annotated[str, _option(metavar="SLOTS", text="A linear probe of each.", panel=CLASSIFY)] = "",
+    knn: Annotated[str, _option(metavar="SLOTS", text="Nearest neighbours of each.", panel=CLASSIFY)] = "",
+    neighbours: Annotated[int, _option(min=1, text="Of --knn.", panel=CLASSIFY)] = 20,
+    train_dataset: Annotated[str, _option(text="Of probes; default: --dataset's.", panel=CLASSIFY)] = "",
+    train_option: TrainOptions = None,
+    geometry: Annotated[bool, _option("--geometry", text="Uniformity, alignment, gap, effective rank.")] = False,
+    bootstrap: Annotated[int, _option(min=0, text="Resamples for intervals; 0 = none.")] = 1000,
+    confidence: Annotated[float, _option(text="Of the intervals.")] = 0.95,
+    seed: Annotated[int, _option(text="Of every draw.")] = 0,
+    batch_size: Annotated[int, _option(min=1, text="Values at a time through the model.")] = 64,
+    device: Annotated[str | None, _option(text="cpu, cuda, ...", show_default=False)] = None,
+    as_json: Annotated[bool, _option("--json", text="For programs.", panel=OUTPUT)] = False,
+    html: Page = None,
+    quiet: Annotated[bool, _option("--quiet", "-q", text="No progress bar.", panel=OUTPUT)] = False,
 ) -> None:
-    """Measure how well some slots find another: recall at k, median rank."""
-    from omni.evaluation import evaluate as run
+    """Measure a model on a data set: how well slots find each other, name classes, and fill the space."""
+    from omni.evaluation.suite import Bootstrap, Plan, RetrievalSettings, run_plan
     from omni.inference import load
 
-    try:
-        cutoffs = [int(part) for part in k.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"-k {k!r}: give whole numbers with commas between them, as in 1,5,10.") from error
+    draws = Bootstrap(resamples=bootstrap, confidence=confidence, seed=seed)
+    chosen = None if label == "none" else label
+    search = RetrievalSettings(
+        label=chosen, candidates=candidates, ks=_cutoffs(k), controls=controls, bootstrap=draws
+    )  # fmt: skip
     predictor = load(model, device=device)
-    result = run(
-        predictor,
-        open_dataset(dataset, option or (), predictor.slots),
-        query=query.split(",") if query else None,
-        target=target or None,
-        label=None if label == "none" else label,
-        ks=cutoffs,
-        controls=controls,
-        batch_size=batch_size,
-        progress=False if quiet else None,
-    )
+    plan = Plan(
+        query=_slots(query) or None, target=target or None, every_direction=every_direction, retrieval=retrieval,
+        search=search, zero_shot=_zero_shot(zero_shot, prompts, classes, template, predictor.slots),
+        linear=_slots(linear), knn=_slots(knn), neighbours=neighbours, geometry=geometry,
+        class_label="class" if chosen in (None, "auto") else chosen, seed=seed,
+    )  # fmt: skip
+    opened = open_dataset(dataset, option or (), predictor.slots)
+    train = open_training(dataset, train_dataset, option or (), train_option, predictor.slots) if plan.probes else None
+    names = {"model_name": model, "dataset_name": dataset}
+    progress = False if quiet else None
+    report = run_plan(predictor, opened, plan, train=train, batch_size=batch_size, progress=progress, **names)
+    if html is not None:
+        report.save_html(html)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1))
+        typer.echo(json.dumps(report_json(report), indent=1))
     else:
-        _print(result)
+        report.print()
 
 
-def open_dataset(name: str, options: Any, slots: dict[str, str]) -> Any:
-    """A data set from its name in the catalog, a manifest's path, or the validation part of a training config."""
+def report_json(report: Report) -> dict[str, Any]:
+    """The report; the numbers of a single direction also at the top."""
+    made = report.to_dict()
+    first = made["retrieval"][0] if len(made["retrieval"]) == 1 else {}
+    return {**first, **made}
+
+
+def open_dataset(name: str, options: Iterable[str], slots: dict[str, str], *, train: bool = False) -> Any:
+    """A data set from its name in the catalog, a manifest's path, or the validation part of a training config.
+
+    Args:
+        options: NAME=VALUE.
+        slots: of the model, which manifests need.
+        train: the training part instead.
+    """
     settings = dict(read_option(text) for text in options)
     if Path(name).suffix.lower() in MANIFESTS:
         if not settings:
@@ -70,12 +122,28 @@ def open_dataset(name: str, options: Any, slots: dict[str, str]) -> Any:
         from omni.config import load
 
         config = load(name)
-        part = config.get("test_dataloader") or config.get("val_dataloader")
+        parts = ("train_dataloader",) if train else ("test_dataloader", "val_dataloader")
+        part = next((config[key] for key in parts if config.get(key)), None)
         if not part:
-            raise ConfigError(f"{name} has no val_dataloader to evaluate on.")
+            raise ConfigError(f"{name} has no {parts[-1]} to evaluate on.")
         settings = {**part["dataset"], **settings}
         return _build(settings.pop("type"), settings)
-    return _build(name, settings, split="test")
+    return _build(name, settings, split="train" if train else "test")
+
+
+def open_training(
+    dataset: str, train_dataset: str, options: Iterable[str], train_options: list[str] | None, slots: dict[str, str]
+) -> Any:
+    """What probes are fitted on: the data set of its own, or the training split of the one to test on."""
+    if train_dataset:
+        return open_dataset(train_dataset, train_options or (), slots, train=True)
+    if Path(dataset).suffix.lower() in MANIFESTS:
+        raise ConfigError(
+            f"A probe is fitted on other data than it is tested on: beside {dataset}, name a manifest to fit on with "
+            "--train-dataset."
+        )
+    kept = [text for text in options if read_option(text)[0] != "split"]
+    return open_dataset(dataset, [*kept, *(train_options or ())], slots, train=True)
 
 
 def _build(name: str, settings: dict[str, Any], **defaults: Any) -> Any:
@@ -102,18 +170,43 @@ def read_option(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _print(result) -> None:  # noqa: ANN001 - omni.evaluation.Evaluation, which loads torch
-    from rich.console import Console
-    from rich.table import Table
+def _zero_shot(
+    slots: str, prompts: str, classes: Path | None, templates: list[str] | None, known: dict[str, str]
+) -> ZeroShotSettings | None:
+    from omni.evaluation.suite import ZeroShotSettings
 
-    console = Console()
-    console.print(f"{' + '.join(result.query)} -> {result.target}, {result.score} score")
-    table = Table("", *(f"R@{k}" for k in result.numbers.recall), "median rank", "queries", "candidates")
-    rows = [("", result.numbers), *((f"{slot} shuffled", numbers) for slot, numbers in result.controls.items())]
-    for name, numbers in rows:
-        recalls = [f"{value:.3f}" for value in numbers.recall.values()]
-        recalls[0] += f" +- {numbers.standard_error:.3f}"
-        table.add_row(name, *recalls, f"{numbers.median_rank:g}", str(numbers.queries), str(numbers.candidates))
-    console.print(table)
-    if result.left_out:
-        console.print(f"{result.left_out} samples lack one of the slots and were left out.")
+    if not slots:
+        if prompts or classes or templates:
+            raise ConfigError("--prompts, --classes and --template belong to --zero-shot, which is not given.")
+        return None
+    if not prompts:
+        able = [slot for slot, modality in known.items() if modality == "text"]
+        if len(able) != 1:
+            raise ConfigError(f"--prompts: name the slot that takes the prompts, one of {', '.join(known)}.")
+        prompts = able[0]
+    lines: list[str] = []
+    for text in templates or ():
+        lines += _lines(Path(text[1:])) if text.startswith("@") else [text]
+    names = tuple(_lines(classes)) if classes is not None else ()
+    made = ZeroShotSettings(slots=_slots(slots), prompts=prompts, classes=names)
+    return made if not lines else ZeroShotSettings(**{**vars(made), "templates": tuple(lines)})
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 file, without empty ones."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as lines of UTF-8: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _slots(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _cutoffs(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"-k {text!r}: give whole numbers with commas between them, as in 1,5,10.") from error

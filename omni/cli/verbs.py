@@ -15,10 +15,14 @@ class Verb:
 
 VERBS: dict[str, Verb] = {
     "train": Verb(target="omni.cli.train:train", summary="Train a model from a config."),
-    "eval": Verb(target="omni.cli.evaluate:evaluate", summary="Measure retrieval of a model on a data set."),
+    "eval": Verb(
+        target="omni.cli.evaluate:evaluate",
+        summary="Measure a model on a data set: retrieval, classification, geometry.",
+    ),
     "embed": Verb(target="omni.cli.embed:app", summary="Embed files, strings or a manifest into one file."),
     "index": Verb(target="omni.cli.index:app", summary="Make a searchable index of files."),
     "search": Verb(target="omni.cli.search:app", summary="Search an index with one or several slots."),
+    "data": Verb(target="omni.cli.data:app", summary="Data sets: list, show, build, check, write as shards."),
     "systems": Verb(target="omni.cli.systems:app", summary="Published systems and their experiments."),
     "zoo": Verb(target="omni.cli.zoo:app", summary="The models that are there."),
     "doctor": Verb(target="omni.cli.doctor:doctor", summary="What is installed here, and is it in order?"),
