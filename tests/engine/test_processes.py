@@ -20,7 +20,7 @@ OBJECTIVES = [
 ]
 
 
-def build():
+def build(objectives=OBJECTIVES, **changes):
     sys.path[:0] = [str(HERE), str(HERE.parent)]
     import toy_modalities
     import toy_training
@@ -39,9 +39,9 @@ def build():
     catalog.register(toy_training, "toy_training")
     seeding.seed_everything(0)
     config = base_config()
-    config["model"].update(drop_path=0.0, layer_scale=0.5)
+    config["model"].update(drop_path=0.0, layer_scale=0.5, **changes)
     model = OmniModel(ModelConfig.from_dict(config["model"]))
-    wrapper = TrainingModel(model, build_objectives(OBJECTIVES, model), seed=5).double()
+    wrapper = TrainingModel(model, build_objectives(objectives, model), seed=5).double()
 
     class Lopsided(toy_training.ToyTriples):
         def __getitem__(self, index):
