@@ -4,7 +4,9 @@ Writes, into the output folder: results.json and the table, curves.png, gallery.
 index/ (what `omni search` takes). A second run reuses every training that is complete. Exit code 1 if Symile is not
 above the ceiling of pairwise objectives by three standard errors.
 
-    python tools/demo.py [--output demo] [--seed 0]
+    python tools/demo.py [--edition demo] [--output demo] [--seed 0]
+
+The bench edition (200 classes, built by tools/build_m3mini.py) is the same at another size.
 """
 
 from __future__ import annotations
@@ -23,14 +25,56 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 CONFIGS = "omni_plugin_m3mini:configs"
-WORDS = (2, 3)
-STEPS = 800
 ROWS = {
     "pairwise InfoNCE": "pair_sum",
     "sum of pairs, trained jointly": "joint_pair_sum",
     "Symile": "symile",
 }
 STANDARD_ERRORS = 3
+LIST_OBJECTIVES = (3, 4, 5)  # of demo_align.py: which class a list names in each language
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """Size of the experiment: widths, classes, steps of both stages, lists and triples that they draw."""
+
+    name: str
+    widths: tuple[int, ...]
+    classes: int
+    first_steps: int
+    lists: int
+    second_steps: int
+    triples: int
+
+    def first_stage(self) -> tuple[str, ...]:
+        """Settings over demo_align.py."""
+        heads = tuple(f"objectives.{place}.num_classes={self.classes}" for place in LIST_OBJECTIVES)
+        return (
+            f"train_dataloader.dataset.edition={self.name}",
+            f"train_dataloader.dataset.lists={self.lists}",
+            f"train_cfg.max_iters={self.first_steps}",
+            *heads,
+        )
+
+    def second_stage(self, w: int, objective: str) -> tuple[str, ...]:
+        """Settings over demo_triples.py."""
+        return (
+            f"objectives.0.type={objective}",
+            f"train_dataloader.dataset.edition={self.name}",
+            f"train_dataloader.dataset.w={w}",
+            f"train_dataloader.dataset.rows={self.triples}",
+            f"train_cfg.max_iters={self.second_steps}",
+        )
+
+
+EDITIONS = {
+    "demo": Edition(
+        name="demo", widths=(2, 3), classes=50, first_steps=600, lists=60_000, second_steps=800, triples=40_000
+    ),
+    "bench": Edition(
+        name="bench", widths=(3,), classes=200, first_steps=1500, lists=120_000, second_steps=2000, triples=100_000
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +116,15 @@ class Run:
             for line in process.stdout or ():
                 lines.append(line)
                 print(f"  {self.name}: {line.rstrip()}", flush=True)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"Training {self.name!r} failed:\n{''.join(lines[-20:])}")
-        self.stamp.write_text(json.dumps({"key": self.key()}))
+        self.stamp.write_text(json.dumps({"key": self.key(), "cpu_seconds": usage.ru_utime + usage.ru_stime}))
+
+    def cpu_seconds(self) -> float:
+        """Of all cores, when it was trained."""
+        return json.loads(self.stamp.read_text())["cpu_seconds"]
 
 
 def config_folder() -> Path:
@@ -85,19 +135,19 @@ def config_folder() -> Path:
     return next(path for path in (package / "configs", package.parent / "configs") if path.is_dir())
 
 
-def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float | None]:
+def train_all(work: Path, edition: Edition, seed: int) -> tuple[Run, dict[tuple[int, str], Run], float | None]:
     """First the stage that all share, on all cores; then every row, one core each.
 
-    Returns the runs, and the wall seconds of the training: now, or when it was done where all of it
-    was there already (None where that is not known).
+    Returns the first stage's run, the rows' runs, and the wall seconds of the training: now, or when it was done
+    where all of it was there already (None where that is not known).
     """
     start = time.perf_counter()
-    cores = max(1, min(2, os.cpu_count() or 1))
+    cores = max(1, min(2, len(os.sched_getaffinity(0))))
     align = Run(
-        name="first stage", folder=work / "align", config=str(config_folder() / "demo_align.py"), settings=(),
-        threads=cores, seed=seed,
+        name="first stage", folder=work / "align", config=str(config_folder() / "demo_align.py"),
+        settings=edition.first_stage(), threads=cores, seed=seed,
     )  # fmt: skip
-    print("First stage, the same for every row: picture, word and spoken word of one thing.", flush=True)
+    print("First stage, the same for every row: each tower learns its own job.", flush=True)
     align.train()
     runs = {
         (w, title): Run(
@@ -107,15 +157,13 @@ def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float 
             settings=(
                 f"load_from={align.folder / 'model'}",
                 f"feature_folder={work / 'features'}",
-                f"objectives.0.type={objective}",
-                f"train_dataloader.dataset.w={w}",
-                f"train_cfg.max_iters={STEPS}",
+                *edition.second_stage(w, objective),
             ),
             threads=1,
             seed=seed,
         )
         for title, objective in ROWS.items()  # neighbours differ in width: each computes other features of the text
-        for w in sorted(WORDS, reverse=True)
+        for w in sorted(edition.widths, reverse=True)
     }
     print(f"Second stage: {len(runs)} rows, {cores} at a time.", flush=True)
     there = [run.complete() for run in runs.values()]
@@ -124,18 +172,18 @@ def train_all(work: Path, seed: int) -> tuple[dict[tuple[int, str], Run], float 
     record = work / "seconds.json"
     if not all(there):
         record.write_text(json.dumps(round(time.perf_counter() - start, 1)))
-    return runs, json.loads(record.read_text()) if record.exists() else None
+    return align, runs, json.loads(record.read_text()) if record.exists() else None
 
 
-def evaluate_all(runs: dict[tuple[int, str], Run]) -> list[dict]:
+def evaluate_all(align: Run, runs: dict[tuple[int, str], Run], edition: Edition) -> list[dict]:
     """One row for each width and objective, with chance and the controls."""
     import omni
     from omni.evaluation import evaluate
     from omni_plugin_m3mini.dataset import M3Mini
 
     rows = []
-    for w in WORDS:
-        dataset = M3Mini("demo", w=w, split="test")
+    for w in edition.widths:
+        dataset = M3Mini(edition.name, w=w, split="test")
         classes = len(dataset.classes)
         rows.append({"w": w, "row": "chance", "top1": 1 / classes, "se": 0.0, "ceiling": 1 / w})
         for title in ROWS:
@@ -149,6 +197,7 @@ def evaluate_all(runs: dict[tuple[int, str], Run]) -> list[dict]:
                     "se": found.numbers.standard_error,
                     "ceiling": 1 / w,
                     "queries": found.numbers.queries,
+                    "cpu_seconds": align.cpu_seconds() + runs[w, title].cpu_seconds(),
                     "shuffled audio": found.controls["audio"].recall[1],
                     "shuffled text": found.controls["text"].recall[1],
                 }
@@ -177,22 +226,30 @@ def above_ceiling(rows: list[dict]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edition", choices=EDITIONS, default="demo")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    runs, seconds = train_all(output / "work", options.seed)
+    edition = EDITIONS[options.edition]
+    align, runs, seconds = train_all(output / "work", edition, options.seed)
     print("Testing on unseen word combinations, clips and voices.", flush=True)
-    rows = evaluate_all(runs)
-    result = {"rows": rows, "train_seconds": seconds, "seed": options.seed, "cores": os.cpu_count()}
+    rows = evaluate_all(align, runs, edition)
+    result = {
+        "rows": rows,
+        "train_seconds": seconds,
+        "edition": edition.name,
+        "seed": options.seed,
+        "cores": os.cpu_count(),
+    }
     (output / "results.json").write_text(json.dumps(result, indent=1))
     from tools.demo_pages import draw_curves, write_gallery, write_model_and_index
 
     draw_curves({run.name: run.folder for run in runs.values()}, output / "curves.png")
-    best = runs[max(WORDS), "Symile"].folder / "model"
-    model, index = write_model_and_index(best, output)
-    write_gallery(model, index, output / "gallery.html", w=max(WORDS))
+    widest = max(edition.widths)
+    model, index = write_model_and_index(runs[widest, "Symile"].folder / "model", output, edition.name)
+    write_gallery(model, index, output / "gallery.html", edition=edition.name, w=widest)
     print_table(rows)
     print("Training was done before." if seconds is None else f"Training took {seconds:.0f} s.")
     print(f"See {output}/gallery.html and curves.png; try:")

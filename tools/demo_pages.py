@@ -30,14 +30,14 @@ def draw_curves(folders: dict[str, Path], path: Path) -> None:
         rows = [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
         points = [(row["step"], row["loss"]) for row in rows if "loss" in row]
         axes.plot(*zip(*points, strict=True), label=name)
-    axes.set(xlabel="step of the second stage", ylabel="loss", title="m3mini, demo edition")
+    axes.set(xlabel="step of the second stage", ylabel="loss", title="m3mini")
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
-def write_model_and_index(source: Path, output: Path) -> tuple[Any, Any]:
+def write_model_and_index(source: Path, output: Path, edition: str) -> tuple[Any, Any]:
     """model/ and index/ in the output folder; the index holds every picture with its class and name."""
     import omni
     from omni_plugin_m3mini.dataset import M3Mini
@@ -46,7 +46,7 @@ def write_model_and_index(source: Path, output: Path) -> tuple[Any, Any]:
         shutil.rmtree(output / name, ignore_errors=True)
     shutil.copytree(source, output / "model")
     model = omni.load(str(output / "model"))
-    gallery = M3Mini("demo", w=3, split="test").gallery()
+    gallery = M3Mini(edition, w=3, split="test").gallery()
     samples = [gallery[index] for index in range(len(gallery))]
     index = model.index(
         image=[sample.values["image"] for sample in samples],
@@ -57,11 +57,11 @@ def write_model_and_index(source: Path, output: Path) -> tuple[Any, Any]:
     return model, index
 
 
-def write_gallery(model: Any, index: Any, path: Path, *, w: int) -> None:
+def write_gallery(model: Any, index: Any, path: Path, *, edition: str, w: int) -> None:
     """A page of queries (a list of words and a clip to play) with the pictures found, right and wrong ones framed."""
     from omni_plugin_m3mini.dataset import M3Mini
 
-    dataset = M3Mini("demo", w=w, split="test")
+    dataset = M3Mini(edition, w=w, split="test")
     gallery = dataset.gallery()
     pictures = {gallery[i].keys["image"]: gallery[i].values["image"] for i in range(len(gallery))}
     parts, right = [], 0
