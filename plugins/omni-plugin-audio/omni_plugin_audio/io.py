@@ -1,24 +1,28 @@
-"""Reads sound: files that libsndfile knows, their bytes, and arrays with their rate; always gives mono float32."""
+"""Reads sound: WAV, files that libsndfile knows, their bytes, arrays with their rate; always gives mono float32."""
 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
 
 from omni.errors import InputError
+from omni_plugin_audio import truncation, wav
+from omni_plugin_audio.resampling import resample
 
 SAMPLE_RATE = 16_000
 MOST_CHANNELS = 32
+MOST_SECONDS = 4 * 3600.0
+LARGE_FILE = 1 << 26  # bytes; larger files are read piece by piece
+BLOCK_FRAMES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,34 +40,34 @@ class Waveform:
     source: str = "sound"
 
 
-def load(value: Any, *, sample_rate: int = SAMPLE_RATE) -> Waveform:
+def load(value: Any, *, sample_rate: int = SAMPLE_RATE, max_seconds: float = MOST_SECONDS) -> Waveform:
     """One sound as mono float32 at ``sample_rate``.
 
     Channels are averaged; other rates are resampled (windowed sinc, torchaudio). Integer samples are divided by their
-    full range.
+    full range. Plain WAV files are read without a decoder; large files piece by piece.
 
     Args:
         value: a path or the bytes of a WAV, FLAC, Ogg, MP3 or AIFF file of any bit depth; ``(array, rate)`` or
             ``{"array": ..., "sample_rate": ...}`` with an array of (T,), (channels, T) or (T, channels), float or
             integer; or a Waveform. A bare array is refused, since its rate cannot be known.
         sample_rate: of the result, Hz.
+        max_seconds: longer sounds are refused, before they are decoded where the file says its length: a small file
+            can hold days of silence.
 
     Raises:
-        InputError: missing, damaged, truncated or unknown file; no samples, only zeros, NaN or infinity; an array
-            without a rate or with ambiguous axes.
+        InputError: missing, damaged, truncated or unknown file; no samples, only zeros, NaN or infinity; too long; an
+            array without a rate or with ambiguous axes.
     """
     if isinstance(value, Waveform):
         sound, rate, name = value.samples_T, value.sample_rate, value.source
     elif isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview)):
-        sound, rate, name = _read(value)
+        sound, rate, name = _read(value, max_seconds)
     else:
         array, rate = _with_rate(value)
         sound, name = _from_array(array), f"sound array of shape {tuple(np.shape(array))}"
+    _check_length(len(sound), rate, name, max_seconds)
     _check(sound, name)
-    if rate != sample_rate:
-        sound = _resampler(rate, sample_rate)(sound)
-    if sound.numel() == 0:
-        raise InputError(f"The {name} is too short: nothing is left of it at {sample_rate} Hz.")
+    sound = resample(sound, rate=rate, sample_rate=sample_rate)
     return Waveform(samples_T=sound, sample_rate=sample_rate, source=name)
 
 
@@ -80,49 +84,72 @@ def sample(variant: str = "typical") -> Waveform:
     return Waveform(samples_T=(0.2 * tone * swell).float(), source=f"sample {variant!r}")
 
 
-def _read(value: str | os.PathLike[str] | bytes | bytearray | memoryview) -> tuple[Tensor, int, str]:
-    import soundfile  # loads libsndfile
-
-    if isinstance(value, (str, os.PathLike)):
-        name = f"sound {os.fspath(value)!r}"
-        data = _bytes_of(os.fspath(value))
-    else:
+def _read(
+    value: str | os.PathLike[str] | bytes | bytearray | memoryview, max_seconds: float
+) -> tuple[Tensor, int, str]:
+    if not isinstance(value, (str, os.PathLike)):
         data = bytes(value)
         name = f"sound of {len(data)} bytes"
+    else:
+        path = os.fspath(value)
+        name = f"sound {path!r}"
+        if _is_large(path):
+            return *_decode(path, name, max_seconds), name
+        data = _bytes_of(path)
     if not data:
         raise InputError(f"The {name} is empty (0 bytes); save it again.")
-    _check_riff(data, name)
+    truncation.check(data, name)
+    layout = wav.parse(data, name)
+    if layout is None:
+        return *_decode(io.BytesIO(data), name, max_seconds), name
+    _check_length(layout.frames, layout.rate, name, max_seconds)
+    return torch.from_numpy(wav.mono(data, layout)), layout.rate, name
+
+
+def _is_large(path: str) -> bool:
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate, announced = file.samplerate, file.frames
-            samples = file.read(dtype="float32", always_2d=True)
+        return os.path.getsize(path) > LARGE_FILE
+    except (OSError, ValueError):
+        return False  # what is wrong is said when it is read
+
+
+def _decode(source: str | io.BytesIO, name: str, max_seconds: float) -> tuple[Tensor, int]:
+    """Through libsndfile, piece by piece."""
+    import soundfile  # loads libsndfile
+
+    if isinstance(source, str):
+        truncation.check_large(source, name)
+    blocks, count = [], 0
+    try:
+        with soundfile.SoundFile(source) as file:
+            rate, announced = int(file.samplerate), file.frames if 0 < file.frames < 2**62 else 0
+            _check_length(announced, rate, name, max_seconds)
+            while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                count += len(block)
+                _check_length(count, rate, name, max_seconds)
+                blocks.append(_mean_of_channels(block))
+    except InputError:
+        raise
     except Exception as error:  # libsndfile's errors have several types; all mean that the file is no sound
         raise InputError(
             f"The {name} cannot be read: {error} Known are WAV, FLAC, Ogg, MP3 and AIFF; convert or copy it again."
         ) from error
-    if 0 < announced < 2**62 and len(samples) < announced:
+    if count < announced:
+        raise InputError(f"The {name} is truncated: it announces {announced} samples and holds {count}; copy it again.")
+    return torch.from_numpy(np.concatenate(blocks) if blocks else np.empty(0, np.float32)), rate
+
+
+def _mean_of_channels(block_TC: np.ndarray) -> np.ndarray:
+    channels = block_TC.shape[1]
+    return block_TC[:, 0].copy() if channels == 1 else block_TC @ np.full(channels, 1 / channels, np.float32)
+
+
+def _check_length(frames: int, rate: int, name: str, max_seconds: float) -> None:
+    if frames > max_seconds * rate:
         raise InputError(
-            f"The {name} is truncated: it announces {announced} samples and holds {len(samples)}; copy it again."
+            f"The {name} lasts {frames / rate:.0f} s or longer, more than {max_seconds:g} s; cut it, or raise the "
+            "loader's max_seconds if the file can be trusted."
         )
-    return torch.from_numpy(samples).mean(1), int(rate), name
-
-
-def _check_riff(data: bytes, name: str) -> None:
-    """libsndfile reads a WAV that was cut off as a shorter one without a word; the header knows its true size."""
-    if data[:4] != b"RIFF":
-        return
-    announced = int.from_bytes(data[4:8], "little") + 8
-    streamed = announced >= 2**31  # written to a pipe: the size was not known
-    if not streamed and announced > len(data) + 1:
-        raise InputError(
-            f"The {name} is truncated: it announces {announced} bytes and holds {len(data)}; copy it again."
-        )
-
-
-@lru_cache(maxsize=16)
-def _resampler(rate: int, sample_rate: int) -> torchaudio.transforms.Resample:
-    """Keeps its filter, which for 44100 to 16000 Hz takes longer to make than to apply to a second of sound."""
-    return torchaudio.transforms.Resample(rate, sample_rate)
 
 
 def _bytes_of(path: str) -> bytes:
@@ -209,9 +236,10 @@ def _scaled(values: Tensor) -> Tensor:
 def _check(sound: Tensor, name: str) -> None:
     if sound.numel() == 0:
         raise InputError(f"The {name} has no samples; record or export it again.")
-    if not bool(torch.isfinite(sound).all()):
+    low, high = (float(bound) for bound in torch.aminmax(sound))  # NaN wins in both
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError(f"The {name} holds NaN or infinite samples; export it again.")
-    if not bool(sound.any()):
+    if low == high == 0.0:
         raise InputError(
             f"The {name} is silent (all samples are zero), so nothing can be said about it; leave the slot out."
         )

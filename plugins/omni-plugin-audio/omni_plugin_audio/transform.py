@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torchaudio
 from torch import Tensor
-from torch.nn import functional as F
 
 from omni.data.transform import Transform
 from omni.errors import ConfigError, InputError
@@ -19,6 +18,7 @@ from omni_plugin_audio.io import SAMPLE_RATE, Waveform, load
 
 NORM_EPS = 1e-5
 LOG_FLOOR = 1e-4
+MOMENTS_BLOCK = 1 << 18
 LOG_MEAN, LOG_STD = -3.7, 4.0  # of 150 spoken words of five languages; see LogMel
 
 
@@ -72,11 +72,12 @@ class _SoundTransform(Transform):
         wave_T = raw.samples_T.float()
         if training and self.augment != WaveAugment():
             wave_T = self.augment(wave_T, sample_rate=self.sample_rate)
-        if float(wave_T.max() - wave_T.min()) == 0.0:
+        low, high = torch.aminmax(wave_T)
+        if float(high - low) == 0.0:
             raise InputError(f"The {raw.source} is constant: {len(wave_T)} equal samples carry no sound.")
-        # double: summing seconds of single precision with an offset loses digits
-        wave_T = F.layer_norm(wave_T.double(), wave_T.shape, eps=NORM_EPS).float()
-        return self._fit(wave_T, training)
+        mean, variance = _moments(wave_T)
+        part_T = self._fit(wave_T, training)
+        return ((part_T.double() - mean) * (variance + NORM_EPS) ** -0.5).float()
 
     def _fit(self, wave_T: Tensor, training: bool) -> Tensor:
         if self.max_seconds is not None:
@@ -210,6 +211,14 @@ class LogMel(_SoundTransform):
         for _ in range(self.mel_masks):
             mel_CT = mask(mel_CT[None], min(self.mel_mask_bands, self.mels), 0.0, axis=1)[0]
         return mel_CT
+
+
+def _moments(wave_T: Tensor) -> tuple[float, float]:
+    """Mean and variance in double precision: summing seconds of single precision with an offset loses digits. Block by
+    block, so that an hour of sound is not copied."""
+    mean = float(wave_T.sum(dtype=torch.float64)) / len(wave_T)
+    blocks = ((block_T.double() - mean) for block_T in wave_T.split(MOMENTS_BLOCK))
+    return mean, sum(float(block_T @ block_T) for block_T in blocks) / len(wave_T)
 
 
 @lru_cache(maxsize=8)
