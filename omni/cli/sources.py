@@ -38,6 +38,7 @@ def open_source(
     *,
     modalities: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    lenient: bool = False,
 ) -> Source:
     """Open a manifest, shards (a .tar file, a pattern, or a folder of them), or a data set of the catalog.
 
@@ -46,6 +47,7 @@ def open_source(
         options: ``name=value`` settings of the data set; a value that is no JSON is a string.
         modalities: slot -> modality of a model: of a manifest only these columns are slots, and of a data set whose
             slots are not declared these are taken.
+        lenient: open a manifest whatever its rows are; malformed ones are errors of their items.
         defaults: settings that are given where the data set takes them and the options do not name them.
 
     Raises:
@@ -56,7 +58,7 @@ def open_source(
     settings = read_options(options)
     path = Path(name)
     if path.suffix.lower() in MANIFESTS:
-        return _manifest(path, settings, modalities)
+        return _manifest(path, settings, modalities, lenient)
     if path.suffix.lower() == SHARDS or (path.is_dir() and any(path.glob(f"*{SHARDS}"))):
         return _registered("webdataset", {"shards": name, **settings}, modalities, {}, title=name)
     if path.is_dir() and path.name == name and not _is_registered(name) or (path.is_dir() and "/" in name):
@@ -90,11 +92,12 @@ def file_facts(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": found.st_size, "changed": found.st_mtime_ns}
 
 
-def _manifest(path: Path, settings: dict[str, Any], modalities: Mapping[str, str] | None) -> Source:
+def _manifest(path: Path, settings: dict[str, Any], modalities: Mapping[str, str] | None, lenient: bool) -> Source:
+    from omni.data.lenient import LenientManifest, lenient_rows
     from omni.data.manifest import open_rows
 
     if modalities is not None and "slots" not in settings:
-        columns = open_rows(path).columns
+        columns = (lenient_rows if lenient else open_rows)(path).columns
         found = [slot for slot in modalities if slot in columns]
         if not found:
             raise InputError(
@@ -102,11 +105,20 @@ def _manifest(path: Path, settings: dict[str, Any], modalities: Mapping[str, str
                 f"{', '.join(columns)}."
             )
         settings = {"slots": {slot: slot for slot in found}, "modalities": dict(modalities), **settings}
-    return _registered("manifest", {"path": str(path), **settings}, modalities, {}, title=str(path))
+    given = {"path": str(path), **settings}
+    return _registered(
+        "manifest", given, modalities, {}, title=str(path), instead=LenientManifest if lenient else None
+    )  # fmt: skip
 
 
 def _registered(
-    name: str, settings: dict[str, Any], modalities: Mapping[str, str] | None, defaults: dict[str, Any], *, title: str
+    name: str,
+    settings: dict[str, Any],
+    modalities: Mapping[str, str] | None,
+    defaults: dict[str, Any],
+    *,
+    title: str,
+    instead: Any = None,
 ) -> Source:
     from omni.plugin.catalog import get_catalog
     from omni.registry import DATASETS, check_arguments
@@ -117,7 +129,7 @@ def _registered(
         defaults = {"modalities": dict(modalities), **defaults}
     settings = {**{key: value for key, value in defaults.items() if key in known}, **settings}
     check_arguments(kind, settings, what=f"The data set {name!r}")
-    dataset = kind(**settings)
+    dataset = (instead or kind)(**settings)
     slots = _slots(dataset, get_catalog().get("dataset", name).spec.modalities, {**settings}, modalities)
     return Source(name=title, dataset=dataset, slots=slots, about=_about(name, settings, dataset))
 
