@@ -54,6 +54,7 @@ class Batch:
         meta: B dictionaries, as the data set gave them.
         indices_B: (B,) int64 position in the data set, or None when streaming.
         views: further augmented views of the same samples, each like ``inputs``.
+        bad: what was to be in the batch and could not be read (omni.data.bad_items.BadItem).
     """
 
     inputs: dict[str, dict[str, Tensor]]
@@ -63,6 +64,7 @@ class Batch:
     meta: list[dict[str, Any]] = field(default_factory=list)
     indices_B: Tensor | None = None
     views: tuple[dict[str, dict[str, Tensor]], ...] = ()
+    bad: list[Any] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,7 +76,7 @@ class Batch:
             **{
                 item.name: _to_device(getattr(self, item.name), device, non_blocking)
                 for item in fields(self)
-                if item.name not in ("ids", "meta")
+                if item.name not in ("ids", "meta", "bad")
             },
         )
 

@@ -1,26 +1,37 @@
-"""Built-in plugin: the general reader of a user's own data. Imports no torch."""
+"""Built-in plugin: the general readers of a user's own data. Imports no torch."""
 
 from __future__ import annotations
 
 from omni.plugin import DatasetSpec, PluginInfo, hookimpl
 
+YOURS = {"modalities": (), "splits": (), "obtained": "your own files"}
+
 
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     """Who this built-in plugin is."""
-    return PluginInfo(name="data", summary="Manifests: JSON lines, Parquet, CSV, one column a slot", maturity="stable")
+    return PluginInfo(
+        name="data",
+        summary="Manifests, folders, shards, Hugging Face data sets on disk, and mixtures",
+        maturity="stable",
+    )
 
 
 @hookimpl
 def omni_datasets() -> list[DatasetSpec]:
-    """The manifest reader."""
+    """The readers."""
     return [
         DatasetSpec(
             name="manifest",
             target="omni.data.datasets:ManifestDataset",
-            modalities=(),
-            splits=(),
-            obtained="your own files",
             summary="JSON lines, Parquet, CSV or TSV; one column a slot, any of them may be missing",
-        )
+            **YOURS,
+        ),
+        DatasetSpec(
+            name="webdataset",
+            target="omni.data.webdataset:WebDatasetStream",
+            streaming=True,
+            summary="tar shards; files of one name up to the first dot are one sample",
+            **YOURS,
+        ),
     ]

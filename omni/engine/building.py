@@ -6,25 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
+from omni.config_schema import LOADER, known
 from omni.core.model import OmniModel
+from omni.data.bad_items import OnBad
+from omni.data.buckets import bucket_settings, sample_lengths
 from omni.data.processor import Processor
+from omni.data.stream import is_stream
 from omni.engine import seeding
 from omni.engine.feature_cache import build_feature_table
-from omni.engine.items import BatchItems, FeatureTable, StreamItems, as_is
+from omni.engine.items import BatchItems, FeatureTable, as_is
 from omni.engine.optim import DTYPES
-from omni.engine.sampling import EpochBatchSampler, EvaluationSampler
+from omni.engine.progress import track
+from omni.engine.sampling import BucketBatchSampler, EpochBatchSampler, EvaluationSampler
 from omni.engine.stages import StageConfig
-from omni.engine.tables import TableItems, fits
+from omni.engine.stream_items import StreamItems, StreamLoader
+from omni.engine.tables import TableItems, fits, readable
 from omni.errors import ConfigError, TrainingError
 from omni.metrics.base import Metric
 from omni.objectives.base import Objective
 from omni.objectives.gather import rank, world_size
 from omni.plugin.suggest import did_you_mean
 from omni.registry import DATASETS, METRICS, OBJECTIVES
-
-LOADER_KEYS = ("dataset", "batch_size", "num_workers", "shuffle", "slot_dropout", "views", "tables", "pin_memory")
 
 
 def build_objectives(configs: Sequence[Any], model: OmniModel) -> dict[str, Objective]:
@@ -90,6 +94,7 @@ class LoaderBuilder:
         seed: of the run.
         quiet: no progress bars.
         feature_folder: where the features of cached slots are kept between runs; None = nowhere.
+        on_bad: what to do about samples that cannot be read; None = raise.
     """
 
     def __init__(
@@ -101,7 +106,9 @@ class LoaderBuilder:
         seed: int,
         quiet: bool,
         feature_folder: str | None = None,
+        on_bad: OnBad | None = None,
     ) -> None:
+        self.on_bad = on_bad or OnBad()
         self.stage, self.model, self.processor = stage, model, processor
         self.seed = seeding.mix(seed, stage.name)
         self.quiet = quiet or rank() > 0
@@ -116,23 +123,21 @@ class LoaderBuilder:
     def train(self) -> DataLoader:
         """The training loader: endless, position set by ``start``."""
         config = _checked(self.stage.train_dataloader, f"Stage {self.stage.name!r}: train_dataloader")
-        dataset, batch_size = build_dataset(config["dataset"]), int(config.get("batch_size", 64))
-        dropout = config.get("slot_dropout")
-        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
-            if self.stage.cache:
-                raise ConfigError(f"Stage {self.stage.name!r}: a streaming data set cannot be cached. Empty `cache`.")
-            items: Any = StreamItems(
-                dataset, self.processor, batch_size=batch_size, seed=self.seed, slot_dropout=dropout, rank=rank(),
-                world=world_size(),
-            )  # fmt: skip
-            return DataLoader(items, batch_size=None, collate_fn=as_is, **_worker_options(config))
+        dataset = build_dataset(config["dataset"])
+        if is_stream(dataset):
+            return self._stream(dataset, config, training=True)
         if len(dataset) == 0:
             raise TrainingError(f"Stage {self.stage.name!r}: the training data set is empty.")
+        shuffle = bool(config.get("shuffle", True))
+        options = dict(batch_size=_batch_size(config), seed=self.seed, shuffle=shuffle, rank=rank(), world=world_size())
+        buckets = bucket_settings(config.get("buckets"))
+        if buckets is None:
+            sampler = EpochBatchSampler(len(dataset), **options)
+        else:
+            indices = track(range(len(dataset)), "lengths", quiet=self.quiet)
+            lengths = sample_lengths((dataset[index] for index in indices), buckets[0])
+            sampler = BucketBatchSampler(lengths, pool=buckets[1], **options)
         items = self._items(dataset, config, training=True)
-        sampler = EpochBatchSampler(
-            len(dataset), batch_size=batch_size, seed=self.seed, shuffle=bool(config.get("shuffle", True)), rank=rank(),
-            world=world_size(),
-        )  # fmt: skip
         return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
 
     def validation(self) -> DataLoader | None:
@@ -141,32 +146,55 @@ class LoaderBuilder:
             return None
         config = _checked(self.stage.val_dataloader, f"Stage {self.stage.name!r}: val_dataloader")
         dataset = build_dataset(config["dataset"])
-        sampler = EvaluationSampler(
-            len(dataset), batch_size=int(config.get("batch_size", 64)), rank=rank(), world=world_size()
-        )
+        if is_stream(dataset):
+            return self._stream(dataset, config, training=False)
+        sampler = EvaluationSampler(len(dataset), batch_size=_batch_size(config), rank=rank(), world=world_size())
         items = self._items(dataset, config, training=False)
         return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
+
+    def _stream(self, dataset: Any, config: Mapping[str, Any], *, training: bool) -> StreamLoader:
+        if self.stage.cache:
+            raise ConfigError(f"Stage {self.stage.name!r}: a streaming data set cannot be cached. Empty `cache`.")
+        items = StreamItems(
+            dataset,
+            self.processor,
+            batch_size=_batch_size(config),
+            seed=self.seed,
+            training=training,
+            slot_dropout=config.get("slot_dropout") if training else None,
+            views=int(config.get("views", 1)),
+            skip_bad=self.on_bad.skips,
+            shuffle=bool(config.get("shuffle", True)),
+            buckets=bucket_settings(config.get("buckets")),
+            rank=rank(),
+            world=world_size(),
+        )
+        return StreamLoader(items, batch_size=None, collate_fn=as_is, **_worker_options(config))
 
     def _items(self, dataset: Any, config: Mapping[str, Any], *, training: bool) -> BatchItems | TableItems:
         """Tables where they are possible and pay, otherwise sample by sample."""
         dropout = config.get("slot_dropout") if training else None
         views = int(config.get("views", 1))
         cached: dict[str, FeatureTable] = {}
+        left_out: frozenset[int] = frozenset()
         fixed = [slot for slot in self.processor.slots if slot not in self.stage.cache]
         tables = config.get("tables", "auto")
         fixed_enough = not training or all(self.processor.transforms[slot].deterministic for slot in fixed)
         wants_tables = tables is True or (tables == "auto" and (bool(self.stage.cache) or (training and fixed_enough)))
         if self.stage.cache or wants_tables:
-            samples = [dataset[index] for index in range(len(dataset))]
+            read = [*fixed, *self.stage.cache] if fixed_enough else list(self.stage.cache)
+            samples, left_out = readable(dataset, self.processor, read, self.on_bad, quiet=self.quiet)
             cached = {slot: self._features(samples, slot) for slot in self.stage.cache}
             if wants_tables and fixed_enough and views == 1 and fits(samples, self.processor, fixed):
                 return TableItems(
-                    samples, self.processor, cached=cached, seed=self.seed, slot_dropout=dropout, quiet=self.quiet
-                )
+                    samples, self.processor, cached=cached, seed=self.seed, slot_dropout=dropout, quiet=self.quiet,
+                    left_out=left_out, training=training,
+                )  # fmt: skip
             dataset = samples
         return BatchItems(
-            dataset, self.processor, seed=self.seed, training=training, cached=cached, slot_dropout=dropout, views=views
-        )
+            dataset, self.processor, seed=self.seed, training=training, cached=cached, slot_dropout=dropout,
+            views=views, skip_bad=self.on_bad.skips, left_out=left_out,
+        )  # fmt: skip
 
     def _features(self, samples: Sequence[Any], slot: str) -> FeatureTable:
         dtype = DTYPES.get(self.stage.optim_wrapper.get("dtype", "float32"))
@@ -183,20 +211,26 @@ class LoaderBuilder:
 
 
 def _checked(config: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    for key in config:
-        if key not in LOADER_KEYS:
-            raise ConfigError(
-                f"{what} has no setting {key!r}.{did_you_mean(key, LOADER_KEYS)} Settings: {', '.join(LOADER_KEYS)}."
-            )
+    known(config, LOADER, what)
     if "dataset" not in config:
         raise ConfigError(f"{what} has no `dataset`.")
     return config
 
 
+def _batch_size(config: Mapping[str, Any]) -> int:
+    return int(config.get("batch_size", 64))
+
+
 def _worker_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    workers = int(config.get("num_workers", 0))
+    workers, prefetch = int(config.get("num_workers", 0)), config.get("prefetch")
+    if prefetch is not None and (workers == 0 or int(prefetch) < 1):
+        raise ConfigError(
+            f"prefetch is {prefetch} with num_workers={workers}: it is how many batches each worker has ready, at "
+            "least 1, and needs num_workers of at least 1."
+        )
     return {
         "num_workers": workers,
+        "prefetch_factor": None if prefetch is None else int(prefetch),
         "pin_memory": bool(config.get("pin_memory", False)),
         "persistent_workers": False,
         "generator": torch.Generator().manual_seed(0),  # torch draws the workers' seeds from it; ours replace them

@@ -134,6 +134,10 @@ def evaluate(
     sums: dict[str, float] = {}
     seen, step = 0, wrapper.step
     for number, batch in enumerate(batches):
+        if not len(batch):  # all of its samples are bad
+            if runner is not None:
+                runner.call_hook("after_val_iter", batch_idx=number, data_batch=batch, outputs={})
+            continue
         wrapper.step = number
         batch = wrapper.data_preprocessor(batch, False)["batch"]
         fp = wrapper.forward_pass(batch)

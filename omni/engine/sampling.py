@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from omni.data.buckets import bucketed_order
 from omni.engine import seeding
 
 Draw = tuple[int, int]  # (epoch, index in the data set)
@@ -62,6 +64,37 @@ class EpochBatchSampler(Sampler[list[Draw]]):
             chosen = order[at : at + self.global_batch].tensor_split(self.world)[self.rank]
             yield [(epoch, index) for index in chosen.tolist()]
             step += 1
+
+
+class BucketBatchSampler(EpochBatchSampler):
+    """Batches of samples of like length (see omni.data.buckets); every global batch is, over all processes.
+
+    Args:
+        lengths: of all samples, by index.
+        pool: global batches of a pool.
+        batch_size, seed, shuffle, rank, world: as of EpochBatchSampler.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        *,
+        pool: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        super().__init__(len(lengths), batch_size=batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
+        self.lengths = lengths
+        self.pool = pool
+
+    def order(self, epoch: int) -> Tensor:
+        """(size,) indices of an epoch."""
+        seed = seeding.mix(self.seed, "buckets", epoch) if self.shuffle else None
+        order = super().order(epoch).numpy()
+        return torch.from_numpy(bucketed_order(order, self.lengths, batch=self.global_batch, pool=self.pool, seed=seed))
 
 
 class EvaluationSampler(Sampler[list[Draw]]):

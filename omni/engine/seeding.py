@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from omni.data.shuffling import mix
 
-def mix(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part and their order, the same on every machine and Python run."""
-    text = "\x1f".join(str(part) for part in parts).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+__all__ = ["generator", "mix", "preserved_rng", "seed_everything"]
 
 
 def seed_everything(*parts: int | str) -> None:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from omni.data.bad_items import OnBad
 from omni.data.collate import POOLED_KEY, collate_targets
 from omni.data.processor import Processor
 from omni.engine import seeding
 from omni.engine.items import FeatureTable, dropout_rates, sample_key
 from omni.engine.progress import track
 from omni.engine.sampling import Draw, keep_slots
+from omni.errors import InputError, TrainingError
 from omni.types import Batch, Sample
 
 TABLE_BYTES = 2**31
@@ -29,6 +31,8 @@ class TableItems(Dataset):
         seed: of slot dropout.
         slot_dropout: slot -> rate; None when evaluating.
         quiet: no progress bar.
+        left_out: indices of bad samples, which no batch holds.
+        training: a batch of which no sample is good holds the next good one; otherwise it is empty.
     """
 
     def __init__(
@@ -40,7 +44,12 @@ class TableItems(Dataset):
         seed: int = 0,
         slot_dropout: Mapping[str, float] | None = None,
         quiet: bool = False,
+        left_out: frozenset[int] = frozenset(),
+        training: bool = True,
     ) -> None:
+        self.left_out, self.training = left_out, training
+        if training and len(left_out) == len(samples):
+            raise TrainingError("No sample of the data set can be read.")
         self.slots = processor.slots
         self.seed = seed
         self.rates_Z = dropout_rates(slot_dropout, self.slots)
@@ -70,6 +79,11 @@ class TableItems(Dataset):
     def __getitems__(self, draws: list[Draw]) -> Batch:
         """The batch of (epoch, index) draws."""
         indices = [index for _, index in draws]
+        if self.left_out:
+            following = ((indices[-1] + step) % len(self) for step in range(1, len(self)))
+            good = [index for index in indices if index not in self.left_out]
+            spare = (index for index in following if index not in self.left_out)
+            indices = good or ([next(spare)] if self.training else [])
         indices_B = torch.tensor(indices, dtype=torch.int64)
         rows_ZB = torch.stack([self.rows[slot][indices_B] for slot in self.slots])
         present_BZ = (rows_ZB >= 0).t()
@@ -112,6 +126,58 @@ def tensorise(
         for index in track(list(first.values()), f"reading {slot}", quiet=quiet)
     ]
     return processor.collate_slot(slot, items), {key: row for row, key in enumerate(first)}
+
+
+def readable(
+    dataset: Dataset[Sample], processor: Processor, slots: Sequence[str], on_bad: OnBad, *, quiet: bool = False
+) -> tuple[list[Sample], frozenset[int]]:
+    """All samples in memory, and the indices of the bad ones, which hold no values then.
+
+    Under "skip" every distinct item of ``slots`` is read once to find out; under "raise" nothing is.
+
+    Raises:
+        InputError: a sample cannot be read, under "raise".
+    """
+    if not on_bad.skips:
+        return [dataset[index] for index in range(len(dataset))], frozenset()  # type: ignore[arg-type]
+    samples: list[Sample] = []
+    verdicts: dict[tuple[str, str], InputError | None] = {}
+    left_out = set()
+    for index in track(range(len(dataset)), "looking for bad items", quiet=quiet):  # type: ignore[arg-type]
+        name, sample = f"#{index}", None
+        with on_bad.guard(name, index):
+            sample = dataset[index]
+        error = None if sample is None else _first_error(sample, index, processor, slots, verdicts)
+        if sample is None or error is not None:
+            left_out.add(index)
+            if sample is not None and error is not None:
+                on_bad.record(error, sample_id=sample.id, index=index)
+            sample = Sample(id=name if sample is None else sample.id, values={})
+        samples.append(sample)
+    return samples, frozenset(left_out)
+
+
+def _first_error(
+    sample: Sample,
+    index: int,
+    processor: Processor,
+    slots: Sequence[str],
+    verdicts: dict[tuple[str, str], InputError | None],
+) -> InputError | None:
+    """Why a sample is bad; items that samples share are read once."""
+    for slot in slots:
+        if sample.values.get(slot) is None:
+            continue
+        key = (slot, sample_key(sample, slot, index))
+        if key not in verdicts:
+            verdicts[key] = None
+            try:
+                processor(sample, False, slots=[slot])
+            except InputError as error:
+                verdicts[key] = error
+        if verdicts[key] is not None:
+            return verdicts[key]
+    return None
 
 
 def trim(inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,8 +14,10 @@ from torch.utils.data import DataLoader
 
 from omni import config as configs
 from omni.core.model import ModelConfig, OmniModel
+from omni.data.bad_items import OnBad
 from omni.data.processor import Processor
 from omni.engine import checkpoint, seeding
+from omni.engine.bad_items_hook import BadItemsHook
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives
 from omni.engine.ema import EmaHook
 from omni.engine.freeze import apply_freeze, match
@@ -32,6 +34,7 @@ from omni.objectives.gather import rank
 from omni.types import TrainedGroup
 
 MODEL_FOLDER = "model"
+BAD_ITEMS = "bad_items.jsonl"
 
 
 @dataclass(kw_only=True)
@@ -66,6 +69,7 @@ def train(
     grad_cache: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    on_bad: str | None = None,
     quiet: bool = False,
 ) -> TrainResult:
     """Train all stages of a config and write ``work_dir/model``.
@@ -77,6 +81,8 @@ def train(
         resume: go on from the newest readable checkpoint; the result is that of a run that was never stopped.
         grad_cache: samples of a chunk of gradient caching.
         seed, device: instead of the config's.
+        on_bad: "raise" or "skip", instead of the config's: what to do about samples that cannot be read. Those left out
+            are counted and listed in ``work_dir/bad_items.jsonl``.
         quiet: no progress and no lines, files only.
 
     Raises:
@@ -87,7 +93,7 @@ def train(
     cfg = configs.load(config, overrides=overrides)
     if work_dir is not None:
         cfg["work_dir"] = str(work_dir)
-    for key, value in (("seed", seed), ("grad_cache", grad_cache), ("device", device)):
+    for key, value in (("seed", seed), ("grad_cache", grad_cache), ("device", device), ("on_bad", on_bad)):
         if value is not None:
             cfg[key] = value
     started_here = _join_processes(cfg.get("device"))
@@ -116,6 +122,7 @@ class _Run:
             build_metrics(stage.val_evaluator)
             self.strategy.check(stage, grad_cache=cfg.get("grad_cache"))
         self.metrics: dict[str, float] = {}
+        self.on_bad = OnBad(cfg.get("on_bad", "raise"))
 
     def _check_slots(self) -> None:
         for slot, modality in self.processor.modalities.items():
@@ -140,12 +147,16 @@ class _Run:
         """All stages, then the model folder."""
         if rank() == 0:
             self._prepare_folder()
+        name = BAD_ITEMS if rank() == 0 else BAD_ITEMS.replace(".", f".rank{rank()}.")
+        self.on_bad = OnBad(self.on_bad.policy, self.work_dir / name, resume=self.resume)
         self._load_from()
         offset, wrapper = 0, None
         for stage, objectives in zip(self.stages, self.objectives, strict=True):
             wrapper = self._run_stage(stage, objectives, offset)
             offset += stage.max_iters
         assert wrapper is not None
+        if self.on_bad.count and rank() == 0 and not self.quiet:
+            print(self.on_bad.summary(), flush=True)
         self.model.trained_groups = wrapper.trained_groups()
         self.model.eval()
         return TrainResult(
@@ -227,6 +238,7 @@ class _Run:
             seed=self.seed,
             quiet=self.quiet,
             feature_folder=self.cfg.get("feature_folder"),
+            on_bad=self.on_bad,
         )
         return builder.train(), builder.validation()
 
@@ -247,6 +259,7 @@ class _Run:
             CheckpointHook(**{"interval": stage.checkpoint_interval(), **options.get("checkpoint", {})}),
             RecordHook(**options.get("logger", {}), stage=stage.name, quiet=self.quiet),
             HistoryHook(),
+            BadItemsHook(self.on_bad),
             *([ema] if ema is not None else []),
         ]
         train_cfg = {"val_begin": 1, "val_interval": 1000, **stage.train_cfg}
