@@ -13,10 +13,11 @@ from omni.errors import ConfigError, InputError
 from omni.types import Sample
 from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import KIND_CLASS, KIND_OTHER, EditionStore, edition_folder
-from omni_plugin_m3mini.tables import SPLITS, ListTable, TripleTable, draw_lists, draw_triples
+from omni_plugin_m3mini.tables import ALL_SPLITS, NEW_SPEAKERS, SPLITS, ListTable, TripleTable, draw_lists, draw_triples
 
 VIEWS = ("triples", "aligned", "names", "spoken", "pictures")
 CONTROLS = ("shuffled_audio", "shuffled_text")
+SPEECH = ("human", "synthetic", "mixed")
 TRAIN_ARTS = ("noto", "twemoji")
 
 
@@ -33,9 +34,11 @@ class M3Mini:
         ``pictures``: image only, every class and art: the gallery.
 
     Args:
-        edition: "demo" (ships with the package), "bench" or "full" (built by tools/build_m3mini.py).
+        edition: "demo" (ships with the package), "bench", "full" or "human" (built by tools/build_m3mini.py).
         w: number of languages, one of the edition's.
         split: "train", "val" or "test". Splits differ in word combinations, clips and voices; pictures are shared.
+            The human edition has a fourth, "new_speakers": test's word combinations, other people and microphones
+            (views "triples" and "pictures": what those people say is known by an English key only).
         root: folder of the edition, or one that holds it; default: the package (demo) or the cache ($OMNI_HOME).
         view: see above.
         arts: styles of pictures; default the two of training. "openmoji" is the unseen one of built editions.
@@ -46,6 +49,9 @@ class M3Mini:
             triples but without their clip and picture. ``targets["named_LANGUAGE"]`` is the class that it names in that
             language, -1 where it has none. Lists have any of the edition's widths up to ``w`` with equal frequency, and
             contain no combination that val or test of any of these widths ask about.
+        speech: of the human edition, whose words the clips are: "human" (the frozen triples, and their default),
+            "synthetic" (espeak-ng's, training objects only) or "mixed". None: human for the words, any for the names
+            of classes. With "synthetic" or "mixed", triples need ``rows``: the frozen tables are human.
 
     Raises:
         ConfigError: an argument that the edition does not have.
@@ -65,6 +71,7 @@ class M3Mini:
         seed: int = 0,
         rows: int | None = None,
         lists: int | None = None,
+        speech: str | None = None,
     ) -> None:
         self.store = EditionStore(edition_folder(edition, root))
         self.edition, self.w, self.split, self.view, self.control, self.seed = edition, w, split, view, control, seed
@@ -72,8 +79,9 @@ class M3Mini:
         if info["name"] != edition:
             raise InputError(f"{self.store.folder} holds m3mini edition {info['name']!r}, not {edition!r}")
         _check("w", w, info["w"], hint=f"rebuild {edition!r} with more languages" if edition != "demo" else "")
-        _check("split", split, SPLITS)
+        _check("split", split, info.get("splits", SPLITS))
         _check("view", view, VIEWS)
+        self._check_speech(speech, rows)
         if control is not None:
             _check("control", control, CONTROLS)
             if view != "triples":
@@ -153,8 +161,28 @@ class M3Mini:
         return np.flatnonzero(
             (column("language") == language)
             & (column("kind") == KIND_OTHER)
-            & (column("split") == SPLITS.index(self.split))
+            & (column("split") == ALL_SPLITS.index(self.split))
+            & self._clips_of_speech()
         )
+
+    def _check_speech(self, speech: str | None, rows: int | None) -> None:
+        info, self.speech = self.store.info, speech
+        human = self.edition == "human"
+        if speech is not None:
+            _check("speech", speech, SPEECH if human else (), hint="only the human edition has more than one kind")
+            if speech != "human" and (self.split != "train" or (self.view == "triples" and rows is None)):
+                raise ConfigError(f"speech={speech!r} is for split='train', and for view='triples' only with rows=...")
+        if self.split == NEW_SPEAKERS:
+            _check(f"view of split {NEW_SPEAKERS!r}: view", self.view, ("triples", "pictures"))
+            _check(f"w of split {NEW_SPEAKERS!r}: w", self.w, info["new_speakers_w"])
+
+    def _clips_of_speech(self) -> np.ndarray:
+        """(clips,) bool: those of the chosen kind of speech; names of classes are of any kind unless one is chosen."""
+        if self.edition != "human" or self.speech == "mixed":
+            return np.ones(len(self.store.clips), dtype=bool)
+        is_human = np.array([voice["human"] for voice in self.store.info["voices"]])
+        wanted = is_human[self.store.clip_column("voice")] == (self.speech != "synthetic")
+        return wanted | (self.store.clip_column("kind") == KIND_CLASS) if self.speech is None else wanted
 
     def class_names(self, language: str) -> list[str]:
         """The names of all classes in one language, by class index."""
@@ -244,7 +272,8 @@ class M3Mini:
     def _view_rows(self) -> np.ndarray:
         """int (N, 3): class (-1: none), picture (-1: none), clip (-1: none)."""
         column = self.store.clip_column
-        mine = (column("language") < self.w) & (column("split") == SPLITS.index(self.split))
+        mine = (column("language") < self.w) & (column("split") == ALL_SPLITS.index(self.split))
+        mine &= self._clips_of_speech()
         if self.view == "pictures":
             num_classes, num_arts = self._picture_rows.shape
             classes = np.repeat(np.arange(num_classes), num_arts)
@@ -291,7 +320,7 @@ class M3Mini:
     def _sibling(self, *, view: str, split: str | None = None, arts: Any = None) -> M3Mini:
         return M3Mini(
             self.edition, w=self.w, split=split or self.split, root=self.store.folder, view=view,
-            arts=self.arts if arts is None else arts, seed=self.seed,
+            arts=self.arts if arts is None else arts, seed=self.seed, speech=self.speech,
         )  # fmt: skip
 
     def __repr__(self) -> str:

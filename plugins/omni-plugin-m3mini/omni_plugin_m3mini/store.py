@@ -13,17 +13,28 @@ import numpy as np
 
 from omni.errors import InputError
 
-EDITIONS = ("demo", "bench", "full")
+EDITIONS = ("demo", "bench", "full", "human")
 FORMAT = 1
 CLIP_COLUMNS = ("language", "kind", "word", "split", "voice", "rate", "milliseconds", "shard", "offset", "size")
 PICTURE_COLUMNS = ("class", "art", "shard", "offset", "size")
 KIND_CLASS, KIND_OTHER = 0, 1
 
 
-def cache_folder() -> Path:
-    """Where built editions are kept: $OMNI_HOME/m3mini, by default ~/.cache/omni/m3mini."""
+def cache_folder(name: str = "m3mini") -> Path:
+    """Where what is built is kept: $OMNI_HOME/NAME, by default ~/.cache/omni/NAME."""
     home = os.environ.get("OMNI_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "omni") / "m3mini"
+    return (Path(home) if home else Path.home() / ".cache" / "omni") / name
+
+
+def built_folder(name: str, root: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of a built data set: ``root``, or the cache; raises InputError when it has not been built."""
+    folder = Path(root) if root is not None else cache_folder(name)
+    if not (folder / "edition.json").is_file():
+        raise InputError(
+            f"{name} is not at {folder} (no edition.json); build it with 'omni data build {name}"
+            + ("'" if root is None else f" --out {folder}'")
+        )
+    return folder
 
 
 def edition_folder(edition: str, root: str | os.PathLike[str] | None = None) -> Path:

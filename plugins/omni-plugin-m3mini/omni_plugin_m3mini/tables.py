@@ -18,6 +18,8 @@ import numpy as np
 from omni_plugin_m3mini.counter_rng import CounterRng, mix64, seed_of
 
 SPLITS = ("train", "val", "test")
+NEW_SPEAKERS = "new_speakers"  # test's word combinations, spoken by people and microphones that no other split has
+ALL_SPLITS = (*SPLITS, NEW_SPEAKERS)
 _SHARES = (0.8, 0.9)  # train below the first, val below the second, test above
 _CHUNK = 4096
 
@@ -114,7 +116,8 @@ def draw_triples(
     rng = CounterRng("m3mini", "triples", seed, split, num_classes, w)
     repeat = 1 if split == "train" else w
     texts = -(-rows // repeat)
-    class_NW = draw_combinations(rng, rows=texts, num_classes=num_classes, w=w, split=split)
+    combinations = "test" if split == NEW_SPEAKERS else split
+    class_NW = draw_combinations(rng, rows=texts, num_classes=num_classes, w=w, split=combinations)
     order_NW = rng.permutations(texts, w)
     if split == "train":
         language_N = rng.integers(w, (texts,))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from omni.errors import OmniError
 from omni_plugin_m3mini.builder.edition import WIDTHS, build_edition
+from omni_plugin_m3mini.builder.human import build_human
 from omni_plugin_m3mini.builder.licences import ARTS
 from omni_plugin_m3mini.builder.manifest import write_manifest
+from omni_plugin_m3mini.builder.progress import show
 from omni_plugin_m3mini.store import EDITIONS, EditionStore, cache_folder, edition_folder
 
 
@@ -25,10 +27,14 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         out = arguments.out or cache_folder() / arguments.edition
         arts = tuple(arguments.arts or (("noto", "twemoji") if arguments.edition == "demo" else tuple(ARTS)))
-        build_edition(
-            arguments.edition, out, w=arguments.w, cache=cache_folder() / "packages", given=arguments.given,
-            arts=arts, workers=arguments.workers, progress=_show,
+        common = dict(
+            w=arguments.w, cache=cache_folder() / "packages", given=arguments.given, arts=arts,
+            workers=arguments.workers, progress=show,
         )  # fmt: skip
+        if arguments.edition == "human":
+            build_human(out, classes=arguments.classes, **common)
+        else:
+            build_edition(arguments.edition, out, **common)
         size = sum(path.stat().st_size for path in out.iterdir())
         print(f"{out}: {len(EditionStore(out).clips)} clips, {size / 1e6:.1f} MB")
     except OmniError as error:
@@ -41,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="build_m3mini.py", description="Build an edition of m3mini.")
     parser.add_argument("--edition", choices=EDITIONS, default="bench")
     parser.add_argument("--w", type=int, choices=WIDTHS, default=3, help="up to this many languages (default 3)")
+    parser.add_argument("--classes", type=int, default=200, help="of the human edition (default 200, or all there are)")
     parser.add_argument("--out", type=Path, help="edition folder (default: the cache, $OMNI_HOME/m3mini/EDITION)")
     parser.add_argument(
         "--from", dest="given", type=Path, action="append", default=[], metavar="FILE|FOLDER",
@@ -51,9 +58,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--manifest", type=Path, metavar="FOLDER", help="export a built edition as files and JSONL")
     parser.add_argument("--view", choices=("triples", "aligned", "names"), default="triples", help="for --manifest")
     return parser
-
-
-def _show(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty() or done == total:
-        end = "\n" if done == total else ""
-        print(f"\r{what}: {done}/{total}", end=end, file=sys.stderr, flush=True)

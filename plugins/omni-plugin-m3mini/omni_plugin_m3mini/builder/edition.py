@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from omni_plugin_m3mini.builder.sources import CLDR, NOTO, OPENMOJI, TWEMOJI, ob
 from omni_plugin_m3mini.builder.speech import Espeak, find_espeak, split_voices
 from omni_plugin_m3mini.counter_rng import CounterRng, seed_of
 from omni_plugin_m3mini.store import CLIP_COLUMNS, FORMAT, KIND_CLASS, KIND_OTHER, PICTURE_COLUMNS
-from omni_plugin_m3mini.tables import SPLITS, draw_triples
+from omni_plugin_m3mini.tables import ALL_SPLITS, SPLITS, draw_triples
 
 Progress = Callable[[str, int, int], None]
 WIDTHS = (2, 3, 5, 8)
@@ -63,7 +63,7 @@ PLANS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One clip to be spoken."""
+    """One clip to be spoken by espeak-ng, or taken from a recording (``rate`` 0)."""
 
     language: int
     kind: int
@@ -72,6 +72,7 @@ class Clip:
     split: str
     voice: int
     rate: int
+    recording: Path | None = None
 
 
 def build_edition(
@@ -99,13 +100,17 @@ def build_edition(
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    _write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
+    write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
     espeak = find_espeak(cache=cache, given=given)
     variants = espeak.variants()
     voices = split_voices(variants)
     words = {language: _short_words(espeak, choice, language, plan.words, workers) for language in languages}
     clips = _plan_clips(plan, choice, words, languages, variants, voices)
-    table = _write_speech(part, clips, espeak, languages, variants, workers, tell)
+
+    def speak(clip: Clip) -> np.ndarray:
+        return espeak.speak(clip.text, language=languages[clip.language], variant=variants[clip.voice], rate=clip.rate)
+
+    table = write_speech(part, clips, speak, languages, workers, tell)
     widths = [width for width in WIDTHS if width <= w]
     _write_triples(part, plan, len(choice.classes), table, widths)
     info = {
@@ -128,7 +133,8 @@ def build_edition(
     return out
 
 
-def _write_pictures(part: Path, choice: Choice, arts: tuple[str, ...], *, cache, given, tell: Progress) -> None:
+def write_pictures(part: Path, choice: Choice, arts: tuple[str, ...], *, cache, given, tell: Progress) -> None:
+    """Draw the classes in every art into shards below ``part`` and write pictures.npy."""
     by_art = {}
     for number, art in enumerate(arts):
         tell("pictures", number, len(arts))
@@ -146,7 +152,7 @@ def _write_pictures(part: Path, choice: Choice, arts: tuple[str, ...], *, cache,
                 members.append((f"{art}/{item.id}.png", by_art[art][item.id]))
     places = write_shards(part, "pictures", members)
     rows = [(*key, place.shard, place.offset, place.size) for key, place in zip(keys, places, strict=True)]
-    _save(part / "pictures.npy", rows, PICTURE_COLUMNS)
+    save_table(part / "pictures.npy", rows, PICTURE_COLUMNS)
 
 
 def _short_words(espeak: Espeak, choice: Choice, language: str, count: int, workers: int) -> list[str]:
@@ -174,11 +180,12 @@ def _plan_clips(plan, choice: Choice, words, languages, variants: list[str], voi
         ):
             for split in SPLITS:
                 own = [index for index, name in enumerate(variants) if voices[name] == split]
-                clips += _deal(number, language, kind, texts, split, own, counts[split])
+                clips += deal_clips(number, language, kind, texts, split, own, counts[split])
     return clips
 
 
-def _deal(number, language, kind, texts: list[str], split: str, own: list[int], per_word: float) -> list[Clip]:
+def deal_clips(number, language, kind, texts: list[str], split: str, own: list[int], per_word: float) -> list[Clip]:
+    """``per_word`` clips of every text, each in another voice of ``own``, voices used evenly."""
     rng = CounterRng("m3mini", "clips", language, kind, split)
     deck: list[int] = []
     spoken = rng.shuffled(list(range(len(texts))))
@@ -201,26 +208,33 @@ def _deal(number, language, kind, texts: list[str], split: str, own: list[int], 
     return clips
 
 
-def _write_speech(part, clips: list[Clip], espeak, languages, variants, workers: int, tell: Progress) -> np.ndarray:
-    def speak(clip: Clip) -> tuple[int, bytes]:
-        wave_T = espeak.speak(
-            clip.text, language=languages[clip.language], variant=variants[clip.voice], rate=clip.rate
-        )
+def write_speech(
+    part: Path,
+    clips: list[Clip],
+    wave_of: Callable[[Clip], np.ndarray],
+    languages: Sequence[str],
+    workers: int,
+    tell: Progress,
+) -> np.ndarray:
+    """Encode every clip into shards below ``part`` and write clips.npy; returns its table (N, CLIP_COLUMNS)."""
+
+    def encode(clip: Clip) -> tuple[int, bytes]:
+        wave_T = wave_of(clip)
         return len(wave_T) * 1000 // SAMPLE_RATE, encode_opus(wave_T, compression_level=_OPUS_LEVEL)
 
     sounds = []
     with ThreadPoolExecutor(workers) as pool:
-        for sound in pool.map(speak, clips):
+        for sound in pool.map(encode, clips):
             sounds.append(sound)
             if len(sounds) % 100 == 0 or len(sounds) == len(clips):
                 tell("speech", len(sounds), len(clips))
     names = [f"{languages[clip.language]}/{number:06d}.ogg" for number, clip in enumerate(clips)]
     places = write_shards(part, "speech", [(name, data) for name, (_, data) in zip(names, sounds, strict=True)])
     rows = [
-        (c.language, c.kind, c.word, SPLITS.index(c.split), c.voice, c.rate, length, p.shard, p.offset, p.size)
+        (c.language, c.kind, c.word, ALL_SPLITS.index(c.split), c.voice, c.rate, length, p.shard, p.offset, p.size)
         for c, p, (length, _) in zip(clips, places, sounds, strict=True)
     ]
-    return _save(part / "clips.npy", rows, CLIP_COLUMNS)
+    return save_table(part / "clips.npy", rows, CLIP_COLUMNS)
 
 
 def _write_triples(part: Path, plan: Plan, num_classes: int, clips: np.ndarray, widths: list[int]) -> None:
@@ -235,7 +249,8 @@ def _write_triples(part: Path, plan: Plan, num_classes: int, clips: np.ndarray, 
             np.save(part / f"triples-w{w}-{split}.npy", drawn.to_array())
 
 
-def _save(path: Path, rows: list[tuple[int, ...]], columns: tuple[str, ...]) -> np.ndarray:
+def save_table(path: Path, rows: list[tuple[int, ...]], columns: tuple[str, ...]) -> np.ndarray:
+    """Write rows as an int32 table (N, columns) and give it back as int64."""
     table = np.asarray(rows, dtype="<i4").reshape(len(rows), len(columns))
     np.save(path, table)
     return table.astype(np.int64)

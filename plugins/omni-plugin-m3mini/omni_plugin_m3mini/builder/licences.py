@@ -33,22 +33,37 @@ The speech is synthetic: espeak-ng 1.51 spoke those names in its own voice varia
 no part of it is here; its sound output is not covered by its licence.
 """
 
+_BUILT_HERE = """
+This edition was built on this machine from the packages named above. It holds human recordings under the GNU General
+Public License: keep it here, or pass it on only as that licence says.
+"""
 
-def write_licences(folder: Path, arts: tuple[str, ...]) -> None:
-    """Write LICENSES for every file that is now in ``folder``, plus edition.json and LICENSES itself."""
+
+def write_licences(folder: Path, arts: tuple[str, ...], recordings: tuple[Source, ...] = ()) -> None:
+    """Write LICENSES for every file that is now in ``folder``, plus edition.json and LICENSES itself.
+
+    ``recordings`` are the packages whose human speech is among the shards.
+    """
     pictures = " AND ".join(ARTS[art].license for art in arts)
     rows = ["file | licence | what it is, where it comes from", "--- | --- | ---"]
     for name in sorted({path.name for path in folder.iterdir()} | {"edition.json", "LICENSES"}):
-        rows.append(" | ".join((name, *_row(name, pictures, arts))))
+        row = _row(name, pictures, arts)
+        if recordings and (name.startswith("speech-") or name == "edition.json"):
+            licences = " AND ".join(dict.fromkeys(source.license for source in recordings))
+            origin = ", ".join(f"{source.package} {source.version}" for source in recordings)
+            row = (f"{licences} AND {row[0]}", f"speech or texts of {origin}, and {row[1]}")
+        rows.append(" | ".join((name, *row)))
     credits = [
         f"{source.package} {source.version} ({source.license}): {source.credit}. {source.url}"
-        for source in (CLDR, *(ARTS[art] for art in arts))
+        for source in (CLDR, *(ARTS[art] for art in arts), *recordings)
     ]
     links = [
         "Licence texts: https://www.apache.org/licenses/LICENSE-2.0, https://creativecommons.org/licenses/by/4.0/legalcode,",
         "https://creativecommons.org/licenses/by-sa/4.0/legalcode, https://www.unicode.org/license.txt",
     ]
     text = "\n".join([*rows, "", *credits, "", *links]) + "\n" + _NOTICE
+    if recordings:
+        text += _BUILT_HERE
     (folder / "LICENSES").write_text(text, encoding="utf-8")
 
 

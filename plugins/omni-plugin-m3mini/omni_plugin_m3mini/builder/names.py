@@ -102,35 +102,37 @@ def shared_spellings(names: dict[str, dict[str, str]]) -> set[str]:
     return shared
 
 
-def choose(edition: str, emoji: list[Emoji], names: dict[str, dict[str, str]]) -> Choice:
+def choose(edition: str, emoji: list[Emoji], names: dict[str, dict[str, str]], *, count: int = BENCH_CLASSES) -> Choice:
     """The classes and the further words of an edition.
 
     demo and bench: things with plain names, no English word twice among the classes (no "dog" beside "dog face");
     demo = the first 50 classes of bench, with the same further words. full: classes of any kind, plain names
-    first. In all of them no class has a name that is spelled alike in two languages.
+    first. human: as bench, ``count`` classes or as many as there are. In all of them no class has a name that is
+    spelled alike in two of the languages of ``names``.
     """
     shared = shared_spellings(names)
-    sound = [item for item in emoji if not shared & set(item.names.values())]
+    sound = [item for item in emoji if not shared & {item.names[language] for language in names}]
     if edition == "full":
         classes = sorted(sound, key=lambda item: not item.is_plain())
     else:
-        classes = _bench_classes(sound)
+        classes = _bench_classes(sound, tuple(names), count)
+        if edition != "human" and len(classes) < count:
+            raise InputError(f"only {len(classes)} emoji are fit for classes, {count} are needed")
     taken = {name for item in classes for name in item.names.values()} | shared
     words = {}
-    for language in LANGUAGES:
+    for language in names:
         free = {name for name in names[language].values() if is_plain(name)} - taken
         words[language] = sorted(free, key=lambda name, tag=language: seed_of("m3mini", "words", tag, name))
     return Choice(classes=classes[:DEMO_CLASSES] if edition == "demo" else classes, words=words)
 
 
-def _bench_classes(emoji: list[Emoji]) -> list[Emoji]:
+def _bench_classes(emoji: list[Emoji], languages: tuple[str, ...], count: int) -> list[Emoji]:
     classes: list[Emoji] = []
     taken: set[str] = set()
     for item in emoji:
         words = set(item.names["en"].split())
-        if item.category in THINGS and item.subcategory not in _SKIPPED and item.is_plain() and not words & taken:
+        plain = all(is_plain(item.names[language]) for language in languages)
+        if item.category in THINGS and item.subcategory not in _SKIPPED and plain and not words & taken:
             classes.append(item)
             taken |= words
-    if len(classes) < BENCH_CLASSES:
-        raise InputError(f"only {len(classes)} emoji are fit for classes, {BENCH_CLASSES} are needed")
-    return classes[:BENCH_CLASSES]
+    return classes[:count]

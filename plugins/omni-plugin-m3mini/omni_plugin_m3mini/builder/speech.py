@@ -47,7 +47,7 @@ class Espeak:
         if done.returncode != 0 or len(done.stdout) < 1000:
             reason = done.stderr.decode(errors="replace").strip() or "no sound"
             raise OmniError(f"espeak-ng -v {language}+{variant} failed on {text!r}: {reason}")
-        return even_loudness(trim(_read_wave(done.stdout)))
+        return even_loudness(trim(read_wave(done.stdout, "espeak-ng's output")))
 
 
 def find_espeak(*, cache: Path, given: list[Path]) -> Espeak:
@@ -120,7 +120,8 @@ def even_loudness(wave_T: np.ndarray) -> np.ndarray:
     return (wave_T * gain).astype(np.float32)
 
 
-def _read_wave(data: bytes) -> np.ndarray:
+def read_wave(data: bytes, name: str) -> np.ndarray:
+    """float32 (T,), 16 kHz, mono, of a sound file's bytes; raises InputError when it cannot be decoded."""
     try:
         import soundfile
         from scipy.signal import resample_poly
@@ -129,8 +130,23 @@ def _read_wave(data: bytes) -> np.ndarray:
             f"building speech needs {error.name}; pip install 'omni-plugin-m3mini[build]'"
         ) from error
     try:
-        wave_T, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        wave_TC, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"espeak-ng's output is not a sound file ({error})") from error
+        raise InputError(f"{name} is not a sound file ({error})") from error
     common = np.gcd(rate, SAMPLE_RATE)
-    return resample_poly(wave_T, SAMPLE_RATE // common, rate // common).astype(np.float32)
+    return resample_poly(wave_TC.mean(axis=1), SAMPLE_RATE // common, rate // common).astype(np.float32)
+
+
+def recorded_wave(path: Path, *, max_seconds: float = 30.0) -> np.ndarray:
+    """float32 (T,), 16 kHz: a recording, silence cut at its ends, loudness evened as espeak-ng's is.
+
+    Raises:
+        InputError: it cannot be decoded, is silent, shorter than 0.1 s, or longer than ``max_seconds``.
+    """
+    wave_T = read_wave(path.read_bytes(), str(path))
+    if len(wave_T) < _FRAME or not np.isfinite(wave_T).all() or np.abs(wave_T).max() < 1e-4:
+        raise InputError(f"{path} is silent")
+    wave_T = trim(wave_T)
+    if not 0.1 <= len(wave_T) / SAMPLE_RATE <= max_seconds:
+        raise InputError(f"{path} holds {len(wave_T) / SAMPLE_RATE:.2f} s of sound; 0.1 to {max_seconds:g} s are used")
+    return even_loudness(wave_T)

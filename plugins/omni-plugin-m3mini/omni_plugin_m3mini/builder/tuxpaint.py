@@ -115,7 +115,8 @@ def read_soundtheme(path: Path) -> dict[str, Path]:
 
 
 def object_groups(stamps: list[Stamp]) -> list[int]:
-    """A group number for each stamp: stamps with one English text, or with the same recording, are one object.
+    """A group number for each stamp: stamps with one English text, one recording, or one text in any language that
+    both have recordings in, are one object.
 
     Groups, not stamps, are dealt to splits: else "frog" would be in train and "frog-1", with the same words, in test.
     """
@@ -128,7 +129,8 @@ def object_groups(stamps: list[Stamp]) -> list[int]:
 
     first: dict[str, int] = {}
     for index, stamp in enumerate(stamps):
-        marks = ["text:" + bare_words(stamp.names["en"])] if "en" in stamp.names else []
+        spoken = {"en", *stamp.speech} & stamp.names.keys()
+        marks = [f"{language}:{bare_words(stamp.names[language])}" for language in sorted(spoken)]
         marks += [hashlib.sha256(path.read_bytes()).hexdigest() for path in stamp.speech.values()]
         for mark in marks:
             if mark in first:
