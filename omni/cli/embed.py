@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,14 +76,14 @@ def groups_to_embed(
     source: str,
     options: Any,
     *,
-    only: str | None = None,
+    only: Sequence[str] = (),
     unique: bool = False,
 ) -> tuple[Any, Any, bool]:
     """(groups, facts about the data, whether its slots are declared) of values, or of a data set.
 
     Args:
         given: slot -> values of the command line; empty = the data set ``source`` with ``options``.
-        only: the one slot that is wanted.
+        only: the slots that are wanted; empty = all that the model has too.
         unique: of values that repeat, the positions are the names.
     """
     from omni.cli.sources import open_source
@@ -94,13 +95,12 @@ def groups_to_embed(
         for slot in values:
             predictor.processor.require(slot, what="This model")
         return groups_of_lists(values, unique=unique), {"values": digest(values)}, True
-    wanted = predictor.slots if only is None else {only: predictor.slots[only]}
+    wanted = {slot: predictor.slots[slot] for slot in only or predictor.slots}
     opened = open_source(source, options, modalities=wanted)
-    if only is not None and opened.slots is not None and only not in opened.slots:
-        raise InputError(f"{opened.name} has no slot {only!r}; its slots are {', '.join(opened.slots)}.")
-    slots = (
-        [only] if only is not None else shared_slots(predictor, None if opened.slots is None else list(opened.slots))
-    )
+    for slot in only:
+        if opened.slots is not None and slot not in opened.slots:
+            raise InputError(f"{opened.name} has no slot {slot!r}; its slots are {', '.join(opened.slots)}.")
+    slots = list(only) or shared_slots(predictor, None if opened.slots is None else list(opened.slots))
     return [group_of(opened.dataset, slots)], opened.about, opened.slots is not None
 
 

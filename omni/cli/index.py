@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from omni.cli.embed import ON_BAD
 from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
 
+SEGMENT_ITEMS = 65_536  # added to the index at a time
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -25,8 +27,10 @@ def index(
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
     ] = None,
     slot: Annotated[
-        str | None, typer.Option(help="Of the data set's slots the one to index.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Of the data set's slots the one to index; several may be, for items of several."),
     ] = None,
+    kind: Annotated[str, typer.Option(help="flat, hnsw, ivfpq, or auto: by size.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     part_size: Annotated[
         int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
@@ -41,18 +45,20 @@ def index(
     A job that was stopped goes on where it was; with torchrun, processes share it.
     """
     from omni.embedding_job import EmbeddingJob, bad_list, parts_folder
+    from omni.index.ann import check_kind
     from omni.inference import load
     from omni.processes import joined_processes, own_device
 
     require_name(model, "model")
     given = read_slots(ctx.args)
-    if bool(given) + (manifest is not None) + bool(dataset) != 1 or (not given and not slot):
+    if bool(given) + (manifest is not None) + bool(dataset) != 1 or bool(given) == bool(slot):
         raise InputError(
             "Give one slot (--SLOT FILE|FOLDER ...), or --manifest FILE (or --dataset NAME) and --slot SLOT."
         )
+    check_kind(kind)
     with joined_processes() as processes:
         predictor = load(model, device=own_device(device))
-        groups, about = groups_to_index(predictor, given, str(manifest or dataset), option or (), slot)
+        groups, about = groups_to_index(predictor, given, str(manifest or dataset), option or (), slot or ())
         job = EmbeddingJob(
             predictor, groups, parts_folder(output), about=about, batch_size=batch_size, part_items=part_size,
             on_bad=on_bad, keep_meta=True, processes=processes,
@@ -60,46 +66,66 @@ def index(
         job.run(restart=restart, progress=False if quiet else None)
         if processes.first:
             bad = job.list_bad(bad_list(output))
-            made = index_parts(predictor, job)
-            made.save(output)
+            made = index_parts(predictor, job, kind=kind)
+            made.save(output, progress=False if quiet else None)
             job.folder.remove()
             if bad.count:
                 typer.echo(bad.summary())
-            typer.echo(f"{len(made)} x {made.width} of {made.slot}: {output}")
+            typer.echo(f"{len(made)} x {made.width} of {', '.join(made.slots)}: {output}")
         processes.wait()
 
 
 def groups_to_index(
-    predictor: Any, given: dict[str, list[str]], source: str, options: Any, slot: str | None
+    predictor: Any, given: dict[str, list[str]], source: str, options: Any, slots: Sequence[str]
 ) -> tuple[Any, dict[str, Any]]:
     """The one group to index, and facts about its data."""
     from omni.cli.embed import groups_to_embed
 
     if given and len(given) != 1:
-        raise InputError(f"An index holds the values of one slot, not of {len(given)} ({', '.join(given)}).")
-    if slot:
+        raise InputError(
+            f"Values on the command line are items of one slot, not of {len(given)} ({', '.join(given)}); items of "
+            "several slots come from a data set."
+        )
+    for slot in slots:
         predictor.processor.require(slot, what="--slot")
-    groups, about, _ = groups_to_embed(predictor, given, source, options, only=slot, unique=True)
+    groups, about, _ = groups_to_embed(predictor, given, source, options, only=slots, unique=True)
     return groups, about
 
 
-def index_parts(predictor: Any, job: Any) -> Any:
-    """An index of a finished job's parts: rows without an embedding are left out, names and metadata stay theirs.
+def index_parts(predictor: Any, job: Any, *, kind: str = "auto") -> Any:
+    """An index of a finished job's parts: items without an embedding are left out, names and metadata stay theirs.
 
     Raises:
         InputError: nothing to index, or two items of one name.
     """
-    import numpy as np
-
     from omni.index import Index
 
-    (slot,) = job.slots
-    made = Index.empty(predictor, slot=slot)
+    made = Index.empty(predictor, slots=job.slots, kind=kind)
+    waiting: list[Any] = []
     for part in job.parts():
-        rows = part.rows[slot]
-        kept = np.flatnonzero(np.isfinite(rows).all(1))
-        if len(kept):
-            made.add(rows[kept], ids=[part.ids[row] for row in kept], metadata=[part.meta[row] for row in kept])
+        waiting.append(part)
+        if sum(len(kept.ids) for kept in waiting) >= SEGMENT_ITEMS:
+            _add(made, waiting)
+            waiting = []
+    _add(made, waiting)
     if not len(made):
-        raise InputError(f"No item has a value of {slot!r} that can be indexed.")
+        raise InputError(f"No item has a value of {' or '.join(job.slots)} that can be indexed.")
     return made
+
+
+def _add(index: Any, parts: Sequence[Any]) -> None:
+    """Add the items of some parts in one step."""
+    import numpy as np
+
+    if not parts:
+        return
+    rows = {slot: np.concatenate([part.rows[slot] for part in parts]) for slot in index.slots}
+    kept = np.flatnonzero(np.any([np.isfinite(values).all(1) for values in rows.values()], axis=0))
+    ids = [name for part in parts for name in part.ids]
+    meta = [facts for part in parts for facts in part.meta]
+    if len(kept):
+        index.add(
+            {slot: values[kept] for slot, values in rows.items()},
+            ids=[ids[row] for row in kept],
+            metadata=[meta[row] for row in kept],
+        )
