@@ -18,7 +18,7 @@ from torch import Tensor
 
 GROUP = 32  # items whose best score stands for them all
 TILE = 8192
-QUERIES = 1024  # at a time
+QUERIES, RESCORED = 1024, 2048  # queries, and candidates for exact scores, at a time
 MIN_QUERIES, MIN_ITEMS, MAX_K = 4, 4096, 128
 CROWDED = 0.05  # part of a tile's groups that may stay; above it rounding does not tell items apart
 LARGEST = 1e30  # of the product of norms; beyond it a fast score could overflow
@@ -103,15 +103,17 @@ class RoundedGallery:
                 inside = barred[np.searchsorted(barred, start) : np.searchsorted(barred, stop)] - start
                 part[torch.from_numpy(inside)] = -torch.inf
             part[max(count - start, 0) :] = -torch.inf  # the padding of the last group
-            groups_GQ = _group_best(part, cut_Q)
-            if number & (number + 1) == 0 or not bool(torch.isfinite(cut_Q).all()):  # after 1, 2, 4, ... tiles
-                merged = torch.cat([best_KQ, groups_GQ.float()]).T.contiguous()
-                best_KQ = merged.topk(k, dim=1).values.T
-                cut_Q = _cut(best_KQ[-1], bound_Q)
-            found = torch.nonzero(groups_GQ.float() >= cut_Q)
+            update = number & (number + 1) == 0 or not bool(torch.isfinite(cut_Q).all())  # after 1, 2, 4, ... tiles
+            keys_TQ = _keys(part, positive=number == 0 or bool((cut_Q > 0).all()))
+            groups_GQ, best, cut = _step(keys_TQ, best_KQ, cut_Q, bound_Q, update)
+            if keys_TQ.dtype == torch.int16 and not bool((cut > 0).all()):
+                keys_TQ = _keys(part, positive=False)
+                groups_GQ, best, cut = _step(keys_TQ, best_KQ, cut_Q, bound_Q, update)
+            best_KQ, cut_Q, cut_keys = best, cut, _cut_keys(cut, keys_TQ.dtype)
+            found = np.flatnonzero((groups_GQ >= cut_keys).numpy())
             if len(found) > max(CROWDED * groups_GQ.numel(), 8 * k * queries):
                 return None
-            kept.append(_members(part, found, start, cut_Q))
+            kept.append(_members(keys_TQ, found, start, cut_keys))
         return torch.cat([q for q, _, _ in kept]), torch.cat([r for _, r, _ in kept]), torch.cat([s for *_, s in kept])
 
     def _rescore(
@@ -123,8 +125,8 @@ class RoundedGallery:
         left = fast >= cut_Q[query]
         query, row = query[left], row[left]
         scores = torch.empty(len(row))
-        for start in range(0, len(row), TILE):
-            piece = slice(start, start + TILE)
+        for start in range(0, len(row), RESCORED):
+            piece = slice(start, start + RESCORED)
             gallery = torch.from_numpy(self.vectors_NE[row[piece].numpy()])
             scores[piece] = torch.linalg.vecdot(queries_QE[query[piece]], gallery)
         order, starts = _by_query(query, scores, len(queries_QE))
@@ -132,16 +134,35 @@ class RoundedGallery:
         return scores[best].numpy(), row[best].numpy()
 
 
-def _group_best(scores_TQ: Tensor, cut_Q: Tensor) -> Tensor:
-    """Best score of each GROUP rows: (T / GROUP, Q). Where it is below a positive cut it may be anything below it.
+def _keys(scores_TQ: Tensor, *, positive: bool) -> Tensor:
+    """Scores as numbers that compare fast: where only positive ones matter bfloat16 as integers, else float32.
 
-    Floats of one sign are ordered like their bits as integers, and any positive one is above all negative ones; so
-    where only positive scores matter the maximum of the integers will do, which takes a fifth of the time.
+    Floats of one sign are ordered like their bits as integers, and any positive one is above all negative ones.
     """
-    grouped = scores_TQ.view(-1, GROUP, scores_TQ.shape[1])
-    if scores_TQ.dtype == torch.bfloat16 and float(cut_Q.min()) > 0:
-        return grouped.view(torch.int16).amax(1).view(torch.bfloat16)
-    return grouped.amax(1)
+    return scores_TQ.view(torch.int16) if positive and scores_TQ.dtype == torch.bfloat16 else scores_TQ.float()
+
+
+def _step(
+    keys_TQ: Tensor, best_KQ: Tensor, cut_Q: Tensor, bound_Q: Tensor, update: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Best key of each group of a tile (T / GROUP, Q); the k best scores so far, and the cut, if they are updated."""
+    groups_GQ = keys_TQ.view(-1, GROUP, keys_TQ.shape[1]).amax(1)
+    if update:
+        merged = torch.cat([best_KQ, _values(groups_GQ)]).T.contiguous()
+        best_KQ = merged.topk(len(best_KQ), dim=1).values.T
+        cut_Q = _cut(best_KQ[-1], bound_Q)
+    return groups_GQ, best_KQ, cut_Q
+
+
+def _cut_keys(cut_Q: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype != torch.int16:
+        return cut_Q
+    rounded = cut_Q.bfloat16()
+    return rounded.view(torch.int16) - (rounded.float() > cut_Q).short()  # the next one down where it was rounded up
+
+
+def _values(keys: Tensor) -> Tensor:
+    return keys.view(torch.bfloat16).float() if keys.dtype == torch.int16 else keys
 
 
 def _cut(kth_Q: Tensor, bound_Q: Tensor) -> Tensor:
@@ -151,13 +172,15 @@ def _cut(kth_Q: Tensor, bound_Q: Tensor) -> Tensor:
     return torch.where(cut > 0, cut / (1 + 1 / 256), cut / (1 - 1 / 256))
 
 
-def _members(scores_TQ: Tensor, found: Tensor, start: int, cut_Q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(query, row, fast score) of the rows above the cut in the groups found ((n, 2): group, query)."""
-    group, query = found.T
-    rows = group[:, None] * GROUP + torch.arange(GROUP)
-    scores = scores_TQ[rows, query[:, None]].float()
-    here, offset = torch.nonzero(scores >= cut_Q[query][:, None]).T
-    return query[here], rows[here, offset] + start, scores[here, offset]
+def _members(keys_TQ: Tensor, found: np.ndarray, start: int, cut_keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(query, row, fast score) of the rows that reach the cut in the groups found (numbers group * Q + query)."""
+    queries = keys_TQ.shape[1]
+    group, query = np.divmod(found, queries)
+    places = (group * (GROUP * queries) + query)[:, None] + np.arange(GROUP) * queries
+    keys = keys_TQ.numpy().reshape(-1).take(places)
+    here = np.flatnonzero(keys >= cut_keys.numpy()[query][:, None])
+    row, query = start + places.reshape(-1)[here] // queries, query[here // GROUP]
+    return torch.from_numpy(query), torch.from_numpy(row), _values(torch.from_numpy(keys.reshape(-1)[here]))
 
 
 def _by_query(query: Tensor, scores: Tensor, queries: int) -> tuple[Tensor, Tensor]:
