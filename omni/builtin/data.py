@@ -34,4 +34,11 @@ def omni_datasets() -> list[DatasetSpec]:
             summary="tar shards; files of one name up to the first dot are one sample",
             **YOURS,
         ),
+        DatasetSpec(
+            name="mixed",
+            target="omni.data.mixing:MixedStream",
+            streaming=True,
+            summary="several data sets as one stream, by size or in given ratios",
+            **YOURS,
+        ),
     ]
