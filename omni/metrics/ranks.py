@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from omni.errors import InputError
 ROWS, COLUMNS = 512, 4096  # of a tile: 8 MiB of scores
 THRESHOLDS = 2**20  # right candidates handled at a time
 GATHERED = 2**22  # numbers of embeddings gathered at a time
-LOOP_MAX = 16  # right candidates a query up to which comparing beats sorting
+LOOP_MAX = 8  # right candidates a query up to which comparing beats sorting
 TIE = 1e-6  # of |query| x |longest candidate|: scores that near are equal; products in float32 differ by up to 5e-7
 
 
@@ -182,7 +183,6 @@ def _count_wrong(
     edges = torch.arange(0, len(candidates_CE) + columns, columns)
     split = torch.searchsorted(candidate_P, edges).tolist()
     many = limit_QP.shape[1] > LOOP_MAX
-    rising_QP = limit_QP.flip(1).contiguous() if many else limit_QP
     total_QP = torch.zeros(limit_QP.shape, dtype=torch.long)
     scratch = torch.empty(len(queries_QE) * min(columns, len(candidates_CE)))
     for tile, start in enumerate(range(0, len(candidates_CE), columns)):
@@ -190,7 +190,7 @@ def _count_wrong(
         here = slice(split[tile], split[tile + 1])
         scores_QC[row_P[here], candidate_P[here] - start] = float("-inf")
         if many:
-            total_QP += _at_least_sorted(scores_QC, rising_QP).flip(1)
+            total_QP += _at_least(scores_QC, limit_QP)
             continue
         flags_QC = scratch[: scores_QC.numel()].view_as(scores_QC)
         for place in range(limit_QP.shape[1]):  # 0.0 and 1.0 add up exactly, and faster than booleans
@@ -199,11 +199,7 @@ def _count_wrong(
     return total_QP
 
 
-def _at_least_sorted(scores_QC: Tensor, rising_QP: Tensor) -> Tensor:
-    """(Q, P) int64: scores at or above each of the rising limits."""
-    rows, limits = rising_QP.shape
-    reached_QC = torch.searchsorted(rising_QP, scores_QC.contiguous(), right=True)
-    reached_QC.masked_fill_(torch.isneginf(scores_QC), 0)  # right candidates, which are taken out
-    reached_QC += torch.arange(rows)[:, None] * (limits + 1)
-    counts = torch.bincount(reached_QC.flatten(), minlength=rows * (limits + 1)).view(rows, limits + 1)
-    return counts.flip(1).cumsum(1).flip(1)[:, 1:]
+def _at_least(scores_QC: Tensor, limit_QP: Tensor) -> Tensor:
+    """(Q, P) int64: scores at or above each limit, by sorting: numpy sorts short rows ten times faster than torch."""
+    rising_QC = torch.from_numpy(np.sort(scores_QC.cpu().numpy(), axis=1))
+    return scores_QC.shape[1] - torch.searchsorted(rising_QC, limit_QP)
