@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,15 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the config's.", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", show_default=False)] = None,
+    on_bad: Annotated[
+        str | None,
+        typer.Option(
+            metavar="raise|skip",
+            help="Samples that cannot be read, instead of the config's: stop, or leave "
+            "out, count and list in WORK_DIR/bad_items.jsonl.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Write files only.")] = False,
 ) -> None:
     """Train a model from a config and write WORK_DIR/model. With torchrun, on many processes."""
@@ -33,9 +43,10 @@ def train(
         grad_cache=grad_cache,
         seed=seed,
         device=device,
+        on_bad=on_bad,
         quiet=quiet,
     )
-    if not quiet:
+    if not quiet and os.environ.get("RANK", "0") == "0":  # torchrun's name of the process
         for name, value in result.metrics.items():
             typer.echo(f"{name} {value:.4f}")
         typer.echo(f"Model: {result.model_folder}")
