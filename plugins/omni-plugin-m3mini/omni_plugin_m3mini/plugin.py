@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import DatasetSpec, PluginInfo, hookimpl
+from omni.plugin import CommandSpec, DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
 
 @hookimpl
@@ -12,7 +12,7 @@ def omni_plugin_info() -> PluginInfo:
         name="m3mini",
         summary="Pictures, multilingual names and speech, where no pair of slots suffices",
         license="Apache-2.0 AND CC-BY-4.0 AND Unicode-3.0",
-        notices=("The speech of m3mini is synthetic (espeak-ng).",),
+        notices=("The speech of m3mini is synthetic (espeak-ng), but for the edition human, which is built locally.",),
     )
 
 
@@ -25,9 +25,77 @@ def omni_datasets() -> list[DatasetSpec]:
             target="omni_plugin_m3mini.dataset:M3Mini",
             summary="Find the picture from a spoken language and a text with one name in each of w languages",
             modalities=(("image", "image"), ("audio", "audio"), ("text", "text")),
-            license="Apache-2.0 AND CC-BY-4.0 AND Unicode-3.0 (bench and full also CC-BY-SA-4.0)",
+            license="Apache-2.0 AND CC-BY-4.0 AND Unicode-3.0 (bench and full also CC-BY-SA-4.0, human also GPL-2.0)",
+            splits=("train", "val", "test", "new_speakers"),
             bytes=12_300_000,
-            obtained="demo ships with omni-plugin-m3mini; bench and full: python tools/build_m3mini.py --edition bench",
+            obtained="demo ships with omni-plugin-m3mini; others: omni data build m3mini --edition bench (full, human)",
             build="omni_plugin_m3mini.builder.cli:main",
+        ),
+        DatasetSpec(
+            name="digit3",
+            target="omni_plugin_m3mini.digit3:Digit3",
+            summary="A written digit, a spoken digit, the text of their sum: all pairs are independent",
+            modalities=(("image", "image"), ("mfcc", "vectors"), ("audio", "audio"), ("text", "text")),
+            license="CC-BY-SA-3.0 AND CC-BY-SA-4.0 (MNIST, Free Spoken Digit Dataset)",
+            bytes=10_500_000,
+            obtained="omni data build digit3",
+            build="omni_plugin_m3mini.builder.digits:main",
+        ),
+        DatasetSpec(
+            name="stamps",
+            target="omni_plugin_m3mini.stamps:Stamps",
+            summary="Pictures of things, their names in many languages, people who say them",
+            modalities=(("image", "image"), ("text", "text"), ("audio", "audio"), ("effect", "audio")),
+            license="GPL-2.0-only (Tux Paint stamps)",
+            bytes=40_000_000,
+            obtained="omni data build stamps",
+            build="omni_plugin_m3mini.builder.stamps:main",
+        ),
+    ]
+
+
+@hookimpl
+def omni_modalities() -> list[ModalitySpec]:
+    """Sequences of ready-made feature vectors: the spoken digits of digit3 come as MFCC."""
+    return [
+        ModalitySpec(
+            name="vectors",
+            target="omni_plugin_m3mini.vectors:VectorsAdapter",
+            loader="omni_plugin_m3mini.vectors:load",
+            transform="vectors",
+            sample="omni_plugin_m3mini.vectors:sample",
+            layout="1d",
+            extensions=(".npy",),
+            summary="Sequences of feature vectors (time, channels), such as MFCC",
         )
+    ]
+
+
+@hookimpl
+def omni_transforms() -> list[TransformSpec]:
+    """How vectors are read."""
+    return [
+        TransformSpec(
+            name="vectors",
+            target="omni_plugin_m3mini.vectors:Vectors",
+            modality="vectors",
+            summary="Each item standardised by itself, cut to a length",
+        )
+    ]
+
+
+@hookimpl
+def omni_commands() -> list[CommandSpec]:
+    """Measurements on the recordings."""
+    return [
+        CommandSpec(
+            name="m3mini-leak",
+            target="omni_plugin_m3mini.commands:leak",
+            summary="How much of the language is in the channel",
+        ),
+        CommandSpec(
+            name="stamps-table",
+            target="omni_plugin_m3mini.commands:stamps_table",
+            summary="Retrieval among stamps in every direction",
+        ),
     ]

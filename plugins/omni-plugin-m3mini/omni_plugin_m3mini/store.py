@@ -17,7 +17,7 @@ EDITIONS = ("demo", "bench", "full", "human")
 FORMAT = 1
 CLIP_COLUMNS = ("language", "kind", "word", "split", "voice", "rate", "milliseconds", "shard", "offset", "size")
 PICTURE_COLUMNS = ("class", "art", "shard", "offset", "size")
-KIND_CLASS, KIND_OTHER = 0, 1
+KIND_CLASS, KIND_OTHER, KIND_EFFECT = 0, 1, 2
 
 
 def cache_folder(name: str = "m3mini") -> Path:

@@ -215,12 +215,14 @@ def write_speech(
     languages: Sequence[str],
     workers: int,
     tell: Progress,
+    *,
+    level: float = _OPUS_LEVEL,
 ) -> np.ndarray:
     """Encode every clip into shards below ``part`` and write clips.npy; returns its table (N, CLIP_COLUMNS)."""
 
     def encode(clip: Clip) -> tuple[int, bytes]:
         wave_T = wave_of(clip)
-        return len(wave_T) * 1000 // SAMPLE_RATE, encode_opus(wave_T, compression_level=_OPUS_LEVEL)
+        return len(wave_T) * 1000 // SAMPLE_RATE, encode_opus(wave_T, compression_level=level)
 
     sounds = []
     with ThreadPoolExecutor(workers) as pool:
