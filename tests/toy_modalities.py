@@ -35,7 +35,7 @@ def omni_modalities():
             loader=f"{HERE}:load_stripe",
             transform="stripe_frames",
             sample=f"{HERE}:sample_stripe",
-            extensions=(".npy",),
+            extensions=(".npy", ".stripe"),
         ),
         ModalitySpec(
             name="word",

@@ -28,6 +28,18 @@ def omni_datasets() -> list[DatasetSpec]:
             **YOURS,
         ),
         DatasetSpec(
+            name="folder",
+            target="omni.data.folders:FolderDataset",
+            summary="one folder a class, or files that belong together by their names",
+            **YOURS,
+        ),
+        DatasetSpec(
+            name="hf_disk",
+            target="omni.data.hf_disk:HfDiskDataset",
+            summary="Hugging Face data sets that save_to_disk wrote; one column a slot",
+            **YOURS,
+        ),
+        DatasetSpec(
             name="webdataset",
             target="omni.data.webdataset:WebDatasetStream",
             streaming=True,

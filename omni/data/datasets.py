@@ -1,4 +1,4 @@
-"""The general reader of a user's own data, and the processed view of any data set."""
+"""Tables of a user's own data, and the processed view of any data set."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ from omni.types import Sample
 KEY_BYTES = 16
 
 
-class ManifestDataset(Dataset):
-    """Samples of a manifest: JSON lines, Parquet, CSV or TSV, one column a slot.
+class TableDataset(Dataset):
+    """Samples of a table, one column a slot.
 
     A value is a path relative to ``root`` where the slot's modality is read from files (its spec names file
     endings), and the value itself otherwise; bytes and lists are always the value itself.
     Missing values (absent, null, NaN, an empty field) are missing slots.
 
     Args:
-        path: the manifest.
+        rows: of the table.
+        path: where they come from, for messages; its stem names samples without an id.
         slots: slot -> column. None = every column that is called like an installed modality.
         modalities: slot -> modality, for slots that are not called like theirs.
-        root: folder that paths are relative to; None = the manifest's own.
+        root: folder that paths are relative to.
         id_column: column of the samples' names; None = "id" if there is one, else the row's number.
         targets: columns that become ``Sample.targets``. All other columns become ``Sample.meta``.
 
     Raises:
-        InputError: the manifest is missing or malformed, or two rows have one id.
-        ConfigError: a column that the manifest does not have.
+        InputError: two rows have one id.
+        ConfigError: a column that the table does not have.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        rows: Rows,
         *,
+        path: Path,
         slots: Mapping[str, str] | None = None,
         modalities: Mapping[str, str] | None = None,
-        root: str | Path | None = None,
+        root: Path,
         id_column: str | None = None,
         targets: Sequence[str] = (),
     ) -> None:
-        self.path = Path(path)
-        self.rows = self._open()
-        self.root = Path(root) if root is not None else self.path.parent
+        self.path = path
+        self.rows = rows
+        self.root = root
         self.slots = dict(slots) if slots is not None else self._slots_by_name()
         self.targets = tuple(targets)
         for column in (*self.slots.values(), *self.targets, *([id_column] if id_column else [])):
@@ -124,6 +126,41 @@ class ManifestDataset(Dataset):
 
     def _value(self, slot: str, value: Any) -> Any:
         return self.root / value if is_path(value, self._specs[slot]) else value
+
+
+class ManifestDataset(TableDataset):
+    """Samples of a manifest: JSON lines, Parquet, CSV or TSV (see TableDataset).
+
+    Args:
+        path: the manifest.
+        root: folder that paths are relative to; None = the manifest's own.
+        slots, modalities, id_column, targets: of TableDataset.
+
+    Raises:
+        InputError: the manifest is missing or malformed, or two rows have one id.
+        ConfigError: a column that the manifest does not have.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        slots: Mapping[str, str] | None = None,
+        modalities: Mapping[str, str] | None = None,
+        root: str | Path | None = None,
+        id_column: str | None = None,
+        targets: Sequence[str] = (),
+    ) -> None:
+        path = Path(path)
+        super().__init__(
+            open_rows(path),
+            path=path,
+            slots=slots,
+            modalities=modalities,
+            root=Path(root) if root is not None else path.parent,
+            id_column=id_column,
+            targets=targets,
+        )
 
 
 class ProcessedDataset(Dataset):

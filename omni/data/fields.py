@@ -15,7 +15,11 @@ TEXT_ENDINGS = ("txt", "text")
 
 
 def find_slots(
-    fields: Iterable[str], modalities: Mapping[str, str] | None = None, *, what: str
+    fields: Iterable[str],
+    modalities: Mapping[str, str] | None = None,
+    *,
+    what: str,
+    only: Iterable[str] | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """slot -> the fields that may hold it.
 
@@ -26,17 +30,24 @@ def find_slots(
         fields: names after the first dot.
         modalities: slot -> modality, for slots that are not called like theirs.
         what: how messages call the data.
+        only: the slots that count; None = all installed modalities and the keys of ``modalities``.
 
     Raises:
         ConfigError: no field belongs to a slot, or an ending belongs to several modalities.
     """
-    specs = {entry.spec.name: entry.spec for entry in get_catalog().entries("modality")}
+    catalog = get_catalog()
+    specs = {entry.spec.name: entry.spec for entry in catalog.entries("modality")}
+    if only is not None:
+        specs = {slot: catalog.get("modality", (modalities or {}).get(slot, slot)).spec for slot in only}
+    elif modalities:
+        specs |= {slot: catalog.get("modality", name).spec for slot, name in modalities.items() if slot in specs}
+    named = {*specs, *(modalities or {})} if only is None else set(specs)
     found: dict[str, list[str]] = {}
     for field in fields:
         slot, dot, _ = field.partition(".")
-        if not dot or (slot not in specs and slot not in (modalities or {})):
-            if dot:
-                continue
+        if dot and slot not in named:
+            continue
+        if not dot:
             readers = [name for name, spec in specs.items() if _reads(spec, field)]
             if len(readers) > 1:
                 raise ConfigError(

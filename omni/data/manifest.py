@@ -120,28 +120,47 @@ class TableRows:
         return {name: value or None for name, value in zip(self.columns, self._rows[index], strict=True)}
 
 
-class ParquetRows:
-    """A Parquet file, in memory as Arrow."""
+def require_arrow(path: Path) -> None:
+    """Raise MissingDependencyError unless pyarrow, which ``path`` needs, is installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Reading {path} needs pyarrow, which is not installed. Fix: pip install 'omni-core[parquet]'"
+        ) from error
 
-    def __init__(self, path: Path) -> None:
-        try:
-            import pyarrow as arrow
-            import pyarrow.parquet as parquet
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"Reading {path} needs pyarrow, which is not installed. Fix: pip install 'omni-core[parquet]'"
-            ) from error
-        try:
-            self._table = parquet.read_table(path, memory_map=True).combine_chunks()
-        except (arrow.ArrowInvalid, OSError) as error:
-            raise InputError(f"The manifest {str(path)!r} is no Parquet file: {error}") from error
-        self.columns = tuple(self._table.column_names)
+
+class ArrowRows:
+    """Rows of an Arrow table.
+
+    Args:
+        table: a pyarrow.Table.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.columns = tuple(table.column_names)
 
     def __len__(self) -> int:
         return self._table.num_rows
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: _plain(self._table.column(name)[index].as_py()) for name in self.columns}
+
+
+class ParquetRows(ArrowRows):
+    """A Parquet file, in memory as Arrow."""
+
+    def __init__(self, path: Path) -> None:
+        require_arrow(path)
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+
+        try:
+            table = parquet.read_table(path, memory_map=True).combine_chunks()
+        except (arrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"The manifest {str(path)!r} is no Parquet file: {error}") from error
+        super().__init__(table)
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ def test_default_slots_and_names_of_samples(toy_plugin, tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for name, content in {
             "x/0.left.npy": stripe_bytes(1), "x/0.stripe.npy": stripe_bytes(2), "x/0.cls": b"7",
-            "x/0.json": b'{"id": "mine"}', "x/.hidden.npy": b"", "x/__meta.npy": b"", "x/1.npy": stripe_bytes(3),
+            "x/0.json": b'{"id": "mine"}', "x/.hidden.npy": b"", "x/__meta.npy": b"", "x/1.stripe": stripe_bytes(3),
         }.items():  # fmt: skip
             add(archive, name, content)
     first, second = WebDatasetStream(tmp_path / "a.tar", modalities={"left": "stripe"})
