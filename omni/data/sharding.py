@@ -16,6 +16,7 @@ from omni.data.bad_items import OnBad
 from omni.data.groups import Group, Unreadable, group_of
 from omni.data.members import as_file
 from omni.data.shards import INDEX, write_shard_index
+from omni.data.tar_index import BLOCK
 from omni.errors import ConfigError, InputError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.specs import ModalitySpec
@@ -228,7 +229,7 @@ class _Writer:
 
     def full(self, entry: _Entry, most_bytes: int, most_samples: int) -> bool:
         """Whether the shard ends before this sample."""
-        size = sum(len(content) for _, content in entry.files)
+        size = sum(_room(content) for _, content in entry.files)
         return bool(self.samples and entry.files) and (self.size + size > most_bytes or self.samples == most_samples)
 
     def add(self, entry: _Entry) -> None:
@@ -245,7 +246,7 @@ class _Writer:
                 member = tarfile.TarInfo(name)
                 member.size, member.mode = len(content), 0o644
                 self.archive.addfile(member, BytesIO(content))
-                self.size += len(content)
+                self.size += _room(content)
         except (OSError, ValueError) as error:
             raise OmniError(f"{self._temporary} cannot be written: {error}") from error
         self.samples += 1
@@ -285,3 +286,8 @@ class _Writer:
         if self.archive is not None:  # the last shard is not whole: it is written anew by the next run
             self.file.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def _room(content: bytes) -> int:
+    """Bytes that a file takes in an archive: a header, and its content in whole blocks."""
+    return BLOCK + -(-len(content) // BLOCK) * BLOCK
