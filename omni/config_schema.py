@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,10 +50,13 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_model(config["model"])
     check_processor(config["processor"])
     _check_parts(config, "")
+    from omni.engine.stages import STAGE_KEYS, merge
+
     for index, stage in enumerate(config.get("stages") or []):
         where = f"stages.{index}."
         known(stage, STAGE, f"stages.{index}")
-        _check_parts(stage, where)
+        # what a stage says in part is the run's with its changes: so a data set need not repeat its type
+        _check_parts({key: merge(config.get(key), value) for key, value in stage.items() if key in STAGE_KEYS}, where)
     if config.get("strategy") is not None:
         _check_strategy(config["strategy"])
     if config.get("export", "last") not in EXPORTS:
@@ -173,34 +175,16 @@ def _component(kind: str, config: Any, what: str) -> None:
 
 def _arguments(component: Any, settings: Mapping[str, Any], what: str, *, given: Iterable[str] = ()) -> None:
     """Settings against a constructor's signature; ``given`` are arguments that omni itself passes."""
-    from omni.registry import check_arguments
+    from omni.registry import check_arguments, handed_on_keywords
 
     options = {key: value for key, value in settings.items() if key != "type"}
     for key in given:
         if key in options:
             raise ConfigError(f"{what}: {key!r} is set by the model, not here. Take it out.")
-    handed_on = _handed_on(component)
+    handed_on = handed_on_keywords(component)
     if handed_on is not None:
         known({key: None for key in options}, [name for name in handed_on if name not in given], what)
     check_arguments(component, {**options, **dict.fromkeys(given)}, what=what)
-
-
-def _handed_on(component: Any) -> list[str] | None:
-    """Every keyword that a class takes, those included that it hands on to its bases as ``**rest``; None if it has no
-    such rest, or if the chain ends in a class that takes anything."""
-    if not inspect.isclass(component):
-        return None
-    names: list[str] = []
-    rests = 0
-    for kind in component.__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = [item for item in inspect.signature(kind.__init__).parameters.values() if item.name != "self"]
-        names += [item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
-        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
-            return names if rests else None
-        rests += 1
-    return None
 
 
 def _listed(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ back to importing any dotted name (``get("json")`` returns the standard library'
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -149,16 +149,40 @@ def check_arguments(component: Any, options: Mapping[str, Any], *, what: str) ->
         parameters = inspect.signature(component).parameters
     except (TypeError, ValueError):
         return
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    accepted = [name for name, item in parameters.items() if item.kind in named]
+    own = _keywords(parameters.values())
     takes_any = any(item.kind is item.VAR_KEYWORD for item in parameters.values())
+    accepted = own
+    if takes_any and (handed_on := handed_on_keywords(component)) is not None:
+        takes_any, accepted = False, handed_on
     for name in options:
         if name not in accepted and not takes_any:
             allowed = ", ".join(accepted) or "none"
             raise ConfigError(f"{what} has no setting {name!r}.{did_you_mean(name, accepted)} Settings: {allowed}.")
-    missing = [name for name in accepted if name not in options and parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in own if name not in options and parameters[name].default is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{what} needs the setting{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}.")
+
+
+def handed_on_keywords(component: Any) -> list[str] | None:
+    """Every keyword that a class takes, those included that it hands on to its bases as ``**rest``; None if it has no
+    such rest, or if the chain ends in a class that takes anything."""
+    if not inspect.isclass(component):
+        return None
+    names: list[str] = []
+    rests = 0
+    for kind in component.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = list(inspect.signature(vars(kind)["__init__"]).parameters.values())[1:]
+        names += _keywords(parameters)
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+            return list(dict.fromkeys(names)) if rests else None
+        rests += 1
+    return None
+
+
+def _keywords(parameters: Iterable[inspect.Parameter]) -> list[str]:
+    return [item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
 
 
 MODELS = LazyRegistry("model", parent=roots.MODELS)
@@ -188,5 +212,3 @@ INFERENCERS = LazyRegistry("inferencer", parent=roots.INFERENCERS)
 ADAPTERS = LazyRegistry("adapter", kind="modality")
 HEADS = LazyRegistry("head", kind="head")
 OBJECTIVES = LazyRegistry("objective", kind="objective")
-
-

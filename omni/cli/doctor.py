@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -127,16 +126,12 @@ def _decoders() -> Iterator[Finding]:
             yield Finding(area="decoders", name=medium, value=value, level="note")
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: OMNI_CACHE, or the usual place for caches."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("OMNI_CACHE") or Path(base) / "omni")
-
-
 def _cache() -> Iterator[Finding]:
-    folder = cache_folder()
+    from omni.zoo import omni_home
+
+    folder = omni_home().absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     writable = os.access(existing, os.W_OK)
     text = str(folder) if folder.exists() else f"{folder} (made when it is first needed)"
-    value = text if writable else f"{text}: {existing} cannot be written; set OMNI_CACHE"
+    value = text if writable else f"{text}: {existing} cannot be written; set OMNI_HOME"
     yield Finding(area="cache", name="folder", value=value, level="ok" if writable else "fault")

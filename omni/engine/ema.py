@@ -34,9 +34,7 @@ class EmaHook(Hook):
     def start(self, module: nn.Module) -> None:
         """Begin with the module's current weights."""
         self.updates = 0
-        self.average = {
-            name: local(p.detach()).clone() for name, p in module.named_parameters() if p.requires_grad
-        }
+        self.average = {name: local(p.detach()).clone() for name, p in module.named_parameters() if p.requires_grad}
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

@@ -104,7 +104,7 @@ class TrainingModel(BaseModel):
         if world_size() > 1 and torch.is_grad_enabled():
             idle = fp.idle if isinstance(fp, LockstepPass) else []
             here = (p for p in self.parameters() if p.requires_grad and not is_sharded(p))
-            total = touch(total, (*here, *idle))
+            total = touch(total, (*here, *idle)).clone()  # FSDP2 warns of results that are views
         return {"loss": total, **_log_entries(results)}
 
     def predictions(self, fp: ForwardPass) -> dict[str, Any]:
@@ -160,7 +160,8 @@ class _Touch(torch.autograd.Function):
 
 
 def touch(total: Tensor, parameters: Iterable[Tensor]) -> Tensor:
-    """``total`` with a zero gradient for every parameter (or other tensor), so that all ranks reduce the same ones whatever they hold."""
+    """``total`` with a zero gradient for every parameter (or other tensor), so that all ranks reduce the same ones,
+    whatever they hold."""
     return _Touch.apply(total, *parameters)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from omni.engine.model_wrapper import TrainingModel, touch
 from omni.engine.optim import build_optim_wrapper
 from omni.engine.sharded_optim import ELEMENTWISE, ShardedOptimWrapper
 from omni.engine.strategy import WholeStrategy
-from omni.errors import ConfigError
+from omni.errors import ConfigError, MissingDependencyError
 from omni.objectives.gather import rank, world_size
 
 
@@ -70,8 +71,8 @@ class ShardedStrategy(WholeStrategy):
         if not self.sharded:
             return wrapper
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
 
+        fully_shard = _fully_shard()
         placed = copy.deepcopy(wrapper)
         _start_alike(placed)
         scalars = {p for p in placed.parameters() if p.ndim == 0}
@@ -79,8 +80,8 @@ class ShardedStrategy(WholeStrategy):
         options = {"mesh": mesh, "ignored_params": scalars}
         if self.blocks:
             for block in shards.blocks_of(placed):
-                _reduce_alike(block)  # before fully_shard: hooks run in the order in which they were registered
                 fully_shard(block, reshard_after_forward=self.reshard, **options)
+                _reduce_alike(block)
             placed.lockstep = True
         fully_shard(placed, **options)
         wrapper.to("cpu")
@@ -160,6 +161,18 @@ class ShardedStrategy(WholeStrategy):
             ema.load_state_dict({**state, "average": rows})
 
 
+def _fully_shard() -> Any:
+    from torch.distributed import fsdp
+
+    found = getattr(fsdp, "fully_shard", None)
+    if found is None or "ignored_params" not in inspect.signature(found).parameters:
+        raise MissingDependencyError(
+            f"strategy type 'fsdp' needs torch 2.7 or later, which can leave scalars out; this is {torch.__version__}. "
+            "Update it, or use strategy 'ddp'."
+        )
+    return found
+
+
 def _start_alike(module: nn.Module) -> None:
     """Every process takes the first one's weights, now, and its buffers at every step, as with DDP."""
 
@@ -176,24 +189,19 @@ def _start_alike(module: nn.Module) -> None:
 def _reduce_alike(block: nn.Module) -> None:
     """Make every process reduce the same gradients of a block at the same moment, whatever its batch holds.
 
-    FSDP2 reduces the gradients that are there when the block's last backward is done, and finds that moment through the
-    inputs that need a gradient. So all trainable parameters get one (zeros where an expert was not used), and the
-    input needs one wherever the block trains.
+    FSDP2 reduces the gradients that are there when a block's backward is done. So every call of the block touches all
+    that trains in it (zeros where an expert is not used): each gradient is complete after the last call's backward, and
+    not before. Runs behind FSDP2's own hook, which gathers the parameters.
     """
-    if not any(p.requires_grad for p in block.parameters()):
-        return
 
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         tokens, *rest = args
-        if torch.is_grad_enabled() and not tokens.requires_grad:
-            tokens = tokens.detach().requires_grad_()
-        return (tokens, *rest), kwargs
+        trainable = _trainable(module.parameters())
+        if torch.is_grad_enabled() and trainable:
+            tokens = touch(tokens, trainable)
+        return (tokens, *rest)
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return touch(output, _trainable(module.parameters())) if torch.is_grad_enabled() else output
-
-    block.register_forward_pre_hook(before, with_kwargs=True)
-    block.register_forward_hook(after)
+    block.register_forward_pre_hook(before)
 
 
 def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -20,15 +20,16 @@ from omni.engine import checkpoint, seeding
 from omni.engine.bad_items_hook import BadItemsHook
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives
 from omni.engine.ema import EmaHook
-from omni.engine.freeze import apply_freeze, match
+from omni.engine.freeze import apply_freeze
 from omni.engine.hooks import BEST, CheckpointHook, HistoryHook, RecordHook
 from omni.engine.model_wrapper import TrainingModel
 from omni.engine.optim import build_schedulers
+from omni.engine.partial_load import load_part
 from omni.engine.runner import StageRunner
 from omni.engine.stages import StageConfig, split_stages
 from omni.engine.strategy import build_strategy
 from omni.engine.writer import RECORDS, ScalarWriter
-from omni.errors import ConfigError, WeightsError
+from omni.errors import ConfigError
 from omni.objectives.base import Objective
 from omni.objectives.gather import rank
 from omni.types import TrainedGroup
@@ -189,22 +190,9 @@ class _Run:
         source = self.cfg.get("load_from")
         if source is None:
             return
-        from safetensors.torch import load_file
-
-        path = Path(source) / "model.safetensors" if Path(source).is_dir() else Path(source)
-        if not path.is_file():
-            raise WeightsError(f"load_from: there is no {path}. Name a model folder or a .safetensors file.")
-        state = load_file(path)
-        for pattern in self.cfg.get("load_except", ()):
-            hits = [name for name in state if match(pattern, name)]
-            if not hits:
-                raise ConfigError(f"load_except: the pattern {pattern!r} matches nothing in {path}.")
-            for name in hits:
-                del state[name]
-        found = self.model.load_state_dict(state, strict=False)
-        if found.unexpected_keys or found.missing_keys:
-            new, left = len(found.missing_keys), len(found.unexpected_keys)
-            print(f"load_from: {new} parameters start anew, {left} of the file are left out.")
+        found = load_part(self.model, source, leave_out=self.cfg.get("load_except", ()))
+        if (found.fresh or found.unused) and rank() == 0 and not self.quiet:
+            print(f"load_from: {len(found.fresh)} parameters start anew, {len(found.unused)} of the file are left out.")
 
     def _run_stage(self, stage: StageConfig, objectives: dict[str, Objective], offset: int) -> TrainingModel:
         apply_freeze(self.model, stage.freeze)

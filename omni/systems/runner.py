@@ -15,11 +15,12 @@ from typing import Any
 
 from omni.plugin.catalog import get_catalog
 from omni.systems.experiment import Experiment, ExperimentResult, Log, SeedRun
+from omni.zoo import omni_home
 
 
 def results_folder() -> Path:
     """Where results lie: $OMNI_HOME/systems, by default ~/.cache/omni/systems."""
-    return Path(os.environ.get("OMNI_HOME", "~/.cache/omni")).expanduser() / "systems"
+    return omni_home() / "systems"
 
 
 def load_experiment(slug: str) -> Experiment:

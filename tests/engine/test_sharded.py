@@ -73,7 +73,7 @@ def worker(rank, port, folder):
 def average_scalars(found, wrapper):
     """What the optimizer wrapper does in its step: scalars are no part of FSDP2."""
     for name in ("fsdp", "again"):
-        for key, value in found[name]["gradients"].items():
+        for value in found[name]["gradients"].values():
             if value.ndim == 0:
                 dist.all_reduce(value)
                 value /= 2

@@ -110,8 +110,9 @@ def test_strict_mode_and_plugins_list(tmp_path: Path) -> None:
 
 
 def test_doctor(tmp_path: Path) -> None:
-    done = run_omni(tmp_path, "doctor", "--json", OMNI_CACHE=str(tmp_path / "cache"))
+    done = run_omni(tmp_path, "doctor", "--json", OMNI_HOME=str(tmp_path / "cache"))
     findings = json.loads(done.stdout)
+    assert any(item["area"] == "cache" and item["value"].startswith(str(tmp_path / "cache")) for item in findings)
     assert done.returncode == 0, [item for item in findings if item["level"] == "fault"]
     assert {"python", "packages", "torch", "plugins", "decoders", "cache"} <= {item["area"] for item in findings}
     assert any(item["name"] == "torch" and item["value"] for item in findings)

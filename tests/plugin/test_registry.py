@@ -91,6 +91,24 @@ def test_wrong_settings_are_explained(things: Any) -> None:
         OBJECTIVES.get(3)  # type: ignore[arg-type]
 
 
+def test_settings_that_are_handed_on_are_checked_too() -> None:
+    class Base:
+        def __init__(self, *, width: int, depth: int = 1) -> None: ...
+
+    class Thing(Base):
+        def __init__(self, *, colour: str = "red", **rest: Any) -> None:
+            super().__init__(**rest)
+
+    class Open:
+        def __init__(self, **anything: Any) -> None: ...
+
+    check = registry.check_arguments
+    check(Thing, dict(width=3, colour="blue"), what="a thing")
+    with pytest.raises(ConfigError, match="a thing has no setting 'widht'. Did you mean 'width'"):
+        check(Thing, dict(widht=3), what="a thing")
+    check(Open, dict(whatever=1), what="an open thing")
+
+
 def test_mmengine_roots_reach_ours_by_scope(things: Any) -> None:
     with DefaultScope.overwrite_default_scope("omni"):
         assert len(ROOT_DATASETS.build(dict(type="numbers", count=5))) == 5
