@@ -9,6 +9,7 @@ from typing import Any
 from omni.evaluation.geometry import Geometry
 from omni.evaluation.retrieval import Evaluation
 from omni.evaluation.zero_shot import Classification
+from omni.metrics.bootstrap import Interval
 
 Rows = list[list[str]]
 
@@ -48,10 +49,11 @@ class Report:
     def tables(self) -> dict[str, Rows]:
         """title -> rows of cells, the first row the heading."""
         made: dict[str, Rows] = {}
+        interval = f"{self.confidence:.0%} interval"
         for item in self.retrieval:
-            made[f"{item.title}, {item.score} score"] = retrieval_rows(item)
+            made[retrieval_title(item)] = retrieval_rows(item, interval)
         if self.classification:
-            made["Classification"] = classification_rows(self.classification)
+            made["Classification"] = classification_rows(self.classification, interval)
         if self.geometry is not None:
             made.update(geometry_tables(self.geometry))
         return made
@@ -76,11 +78,10 @@ class Report:
         for item in self.retrieval:
             if item.left_out:
                 notes.append(f"{item.title}: {item.left_out} samples lack one of the slots and were left out.")
+        notes += [classification_note(item) for item in self.classification]
         if self.geometry is not None and self.geometry.left_out:
             pairs = ", ".join(self.geometry.left_out)
             notes.append(f"Not trained as a pair, so without alignment and gap: {pairs}.")
-        if any(item.numbers.intervals for item in [*self.retrieval, *self.classification]):
-            notes.append(f"In brackets: {self.confidence:.0%} bootstrap intervals over the queries or samples.")
         return notes
 
     def save_html(self, path: str | Path) -> Path:
@@ -98,25 +99,23 @@ class Report:
         return place
 
 
-def retrieval_rows(item: Evaluation) -> Rows:
-    """One line for the result and one for each control."""
-    numbers = item.numbers
-    heading = ["", *(f"R@{k}" for k in numbers.recall), "mAP", "median rank", "queries", "candidates", "right/query"]
-    rows = [heading]
-    for name, found in (("", numbers), *((f"{slot} shuffled", part) for slot, part in item.controls.items())):
-        recalls = [with_interval(value, found.intervals.get(f"r{k}")) for k, value in found.recall.items()]
-        rows.append(
-            [
-                name,
-                *recalls,
-                with_interval(found.mean_average_precision, found.intervals.get("map")),
-                with_interval(found.median_rank, found.intervals.get("median_rank"), form="g"),
-                str(found.queries),
-                str(found.candidates),
-                f"{found.positives:.3g}",
-            ]
-        )
-    rows.append(["chance", *(f"{value:.3f}" for value in chance_recall(item).values()), *[""] * 5])
+def retrieval_title(item: Evaluation) -> str:
+    """What was searched with what, under which score, among how many."""
+    found = item.numbers
+    kind = f"candidates ({item.by_label} {item.candidates})" if item.by_label else "candidates"
+    right = "" if found.positives == 1 else f", {found.positives:.3g} right ones each"
+    return f"{item.title}, {item.score} score: {found.queries} queries, {found.candidates} {kind}{right}"
+
+
+def retrieval_rows(item: Evaluation, interval: str) -> Rows:
+    """One line a measure; a column for the result, its interval, each control and chance."""
+    chance = {f"r{k}": f"{value:.3f}" for k, value in chance_recall(item).items()}
+    rows = [["", "", interval, *(f"{slot} shuffled" for slot in item.controls), "chance"]]
+    measures = [(f"R@{k}", f"r{k}", ".3f") for k in item.numbers.recall]
+    for title, name, form in (*measures, ("mAP", "map", ".3f"), ("median rank", "median_rank", "g")):
+        values = [found.to_dict().get(name) for found in (item.numbers, *item.controls.values())]
+        cells = ["" if value is None else f"{value:{form}}" for value in values]
+        rows.append([title, cells[0], ends(item.numbers.intervals.get(name), form), *cells[1:], chance.get(name, "")])
     return rows
 
 
@@ -132,22 +131,27 @@ def chance_recall(item: Evaluation) -> dict[int, float]:
     return made
 
 
-def classification_rows(items: list[Classification]) -> Rows:
-    """One line each; columns of the cut-offs that all share, and of the first's."""
-    ks = sorted({k for item in items for k in item.numbers.accuracy})
-    rows = [["", *(f"top-{k}" for k in ks), "class mean", "chance", "majority", "samples", "classes", "settings"]]
+def classification_rows(items: list[Classification], interval: str) -> Rows:
+    """One line each; columns of every cut-off that occurs."""
+    ks = sorted({k for item in items for k in item.numbers.accuracy} - {1})
+    rows = [["", "top-1", interval, *(f"top-{k}" for k in ks), "class mean", "chance", "majority"]]
     for item in items:
         found = item.numbers
-        cells = [
-            with_interval(found.accuracy[k], found.intervals.get(f"top{k}")) if k in found.accuracy else "" for k in ks
-        ]
-        shown = {key: value for key, value in item.settings.items() if key not in ("templates", "label")}
-        if len(item.settings.get("templates", ())) > 1:
-            shown["prompts a class"] = len(item.settings["templates"])
-        settings = ", ".join(f"{key} {value}" for key, value in shown.items())
-        facts = [f"{found.balanced:.3f}", f"{found.chance:.3f}", f"{found.majority:.3f}"]
-        rows.append([item.title, *cells, *facts, str(found.samples), str(found.classes), settings])
+        further = [f"{found.accuracy[k]:.3f}" if k in found.accuracy else "" for k in ks]
+        facts = [f"{value:.3f}" for value in (found.balanced, found.chance, found.majority)]
+        rows.append(
+            [item.title, f"{found.accuracy[1]:.3f}", ends(found.intervals.get("top1"), ".3f"), *further, *facts]
+        )
     return rows
+
+
+def classification_note(item: Classification) -> str:
+    """Samples, classes and the settings of one line."""
+    shown = {key.replace("_", " "): value for key, value in item.settings.items() if key != "templates"}
+    if len(item.settings.get("templates", ())) > 1:
+        shown["prompts a class"] = len(item.settings["templates"])
+    settings = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return f"{item.title}: {item.numbers.samples} samples, {item.numbers.classes} classes, {settings}."
 
 
 def geometry_tables(geometry: Geometry) -> dict[str, Rows]:
@@ -167,10 +171,6 @@ def geometry_tables(geometry: Geometry) -> dict[str, Rows]:
     return made
 
 
-def with_interval(value: float | None, interval: Any, *, form: str = ".3f") -> str:
-    """ "0.250 [0.200, 0.300]"."""
-    if value is None:
-        return ""
-    if interval is None:
-        return f"{value:{form}}"
-    return f"{value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+def ends(interval: Interval | None, form: str) -> str:
+    """ "0.200 to 0.300"; empty where there is no interval."""
+    return "" if interval is None else f"{interval.low:{form}} to {interval.high:{form}}"
