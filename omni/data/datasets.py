@@ -66,9 +66,6 @@ class TableDataset(Dataset):
         self._ids = [self._name(index) for index in range(len(self.rows))] if self._id_column else None
         self._check_ids()
 
-    def _open(self) -> Rows:
-        return open_rows(self.path)
-
     def _check_ids(self) -> None:
         twice = first_duplicate(self._ids) if self._ids else None
         if twice is not None and self._ids is not None:

@@ -6,17 +6,24 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from omni.data.datasets import ManifestDataset
+from omni.data.datasets import TableDataset
 from omni.data.manifest import JSON_LINES, TABLES, JsonLines, Rows, TableRows, open_rows
 from omni.errors import InputError
 
 
-class LenientManifest(ManifestDataset):
+class LenientManifest(TableDataset):
     """A ManifestDataset that opens whatever its rows are: a malformed row is an InputError of its item, and ids may
-    repeat. Arguments are those of ManifestDataset."""
+    repeat.
 
-    def _open(self) -> Rows:
-        return lenient_rows(self.path)
+    Args:
+        path: the manifest.
+        root: folder that paths are relative to; None = the manifest's own.
+        settings: slots, modalities, id_column, targets of TableDataset.
+    """
+
+    def __init__(self, path: str | Path, *, root: str | Path | None = None, **settings: Any) -> None:
+        path = Path(path)
+        super().__init__(lenient_rows(path), path=path, root=path.parent if root is None else Path(root), **settings)
 
     def _check_ids(self) -> None:
         pass
