@@ -1,5 +1,5 @@
-# stamps from scratch: picture, name and spoken name of the same thing, by InfoNCE over the three pairs. Objects that are
-# called the same are not each other's negatives.
+# stamps from scratch: picture, name and spoken name of the same thing, by InfoNCE over the three pairs.
+# Objects that are called the same are not each other's negatives.
 _base_ = ["omni:configs/_base_/runtime.py", "omni:configs/_base_/schedule.py"]
 
 model = dict(
@@ -39,4 +39,4 @@ optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"
 )
 param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
-default_hooks = dict(checkpoint=dict(interval=100000, keep=1), logger=dict(interval=50))
+default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=50))
