@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from omni.data.transform import Transform
 from omni.errors import ConfigError, InputError
+from omni_plugin_audio import effects as sound_effects
 from omni_plugin_audio.augment import WaveAugment
 from omni_plugin_audio.io import SAMPLE_RATE, Waveform, load
 
@@ -31,6 +33,11 @@ class _SoundTransform(Transform):
         max_seconds: longer clips are cut; None = never.
         crop: "first": keep the start; "random": in training keep a random part.
         augment: keyword arguments of WaveAugment, for training; None = none.
+        effects: effects of torchaudio, for training, after ``augment``; for example ``[{"type": "reverb", "p": 0.5}]``
+            (see omni_plugin_audio.effects).
+
+    Augmentation draws from torch's global generator only: ``torch.manual_seed`` fixes it, workers of a DataLoader draw
+    apart from each other, and training with omni seeds it for each sample, whatever the workers.
     """
 
     def __init__(
@@ -41,13 +48,15 @@ class _SoundTransform(Transform):
         max_seconds: float | None,
         crop: str,
         augment: dict[str, Any] | None,
+        effects: Sequence[Mapping[str, Any]],
     ) -> None:
         if crop not in ("first", "random"):
             raise ConfigError(f'crop is "first" or "random", not {crop!r}.')
         if max_seconds is not None and not 0 <= min_seconds <= max_seconds:
             raise ConfigError(f"min_seconds {min_seconds} must lie between 0 and max_seconds {max_seconds}.")
         self.sample_rate, self.crop = sample_rate, crop
-        self.deterministic = crop == "first" and not any(value for value in (augment or {}).values())
+        self.effects = sound_effects.build_effects(effects)
+        self.deterministic = crop == "first" and not self.effects and not any((augment or {}).values())
         self.min_seconds, self.max_seconds = min_seconds, max_seconds
         try:
             self.augment = WaveAugment(**(augment or {}))
@@ -63,6 +72,7 @@ class _SoundTransform(Transform):
             "max_seconds": self.max_seconds,
             "crop": self.crop,
             "augment": None if self.augment == WaveAugment() else augment,
+            "effects": sound_effects.to_config(self.effects),
         }
 
     def _wave(self, raw: Any, training: bool) -> Tensor:
@@ -72,6 +82,8 @@ class _SoundTransform(Transform):
         wave_T = raw.samples_T.float()
         if training and self.augment != WaveAugment():
             wave_T = self.augment(wave_T, sample_rate=self.sample_rate)
+        for effect in self.effects if training else ():
+            wave_T = effect(wave_T, sample_rate=self.sample_rate)
         low, high = torch.aminmax(wave_T)
         if float(high - low) == 0.0:
             raise InputError(f"The {raw.source} is constant: {len(wave_T)} equal samples carry no sound.")
@@ -96,8 +108,8 @@ class Wave(_SoundTransform):
     """Raw waveforms as ONE-PEACE (2023) takes them: normalised over the whole clip before it is cut.
 
     Args:
-        sample_rate, min_seconds, max_seconds, crop, augment: as in _SoundTransform; the published values are 16000 Hz,
-            clips below 1 s repeated, the first 15 s of longer ones. A change of loudness (gain_db) has no effect here.
+        sample_rate, min_seconds, max_seconds, crop, augment, effects: as in _SoundTransform; the published values are
+            16000 Hz, clips below 1 s repeated, the first 15 s of longer ones. A change of loudness has no effect here.
 
     Raises:
         ConfigError: a wrong setting.
@@ -111,9 +123,15 @@ class Wave(_SoundTransform):
         max_seconds: float | None = 15.0,
         crop: str = "first",
         augment: dict[str, Any] | None = None,
+        effects: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(
-            sample_rate=sample_rate, min_seconds=min_seconds, max_seconds=max_seconds, crop=crop, augment=augment
+            sample_rate=sample_rate,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            crop=crop,
+            augment=augment,
+            effects=effects,
         )
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
@@ -132,7 +150,7 @@ class LogMel(_SoundTransform):
     variance; a clip's loudness does not matter.
 
     Args:
-        sample_rate, min_seconds, max_seconds, crop, augment: as in _SoundTransform.
+        sample_rate, min_seconds, max_seconds, crop, augment, effects: as in _SoundTransform.
         mels: bands (Slaney's scale and norm), up to half the sample rate.
         hop_seconds, window_seconds: step and length of the windows.
         mean, std: of the fixed normalisation.
@@ -160,9 +178,15 @@ class LogMel(_SoundTransform):
         mel_masks: int = 0,
         mel_mask_bands: int = 15,
         augment: dict[str, Any] | None = None,
+        effects: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(
-            sample_rate=sample_rate, min_seconds=min_seconds, max_seconds=max_seconds, crop=crop, augment=augment
+            sample_rate=sample_rate,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            crop=crop,
+            augment=augment,
+            effects=effects,
         )
         if mels < 1 or hop_seconds <= 0 or window_seconds <= 0 or std <= 0:
             raise ConfigError("log_mel: mels, hop_seconds, window_seconds and std must be positive.")

@@ -45,10 +45,12 @@ def decode(data: bytes, name: str, *, size: tuple[int, int], shrink: int) -> np.
 
 
 def shrink_for(size: tuple[int, int], at_least: int | None) -> int:
-    """The largest of 8, 4, 2 that leaves both sides at least twice ``at_least``, for files four times that; or 1."""
-    if not at_least or min(size) < 4 * at_least:
+    """The largest of 8, 4, 2 that divides both sides (a rounded side would shift the picture by part of a pixel) and
+    leaves them at least twice ``at_least``; or 1."""
+    if not at_least:
         return 1
-    return max(factor for factor in (2, 4, 8) if factor == 2 or min(size) // factor >= 2 * at_least)
+    fits = (factor for factor in (8, 4, 2) if not any(side % factor for side in size))
+    return next((factor for factor in fits if min(size) // factor >= 2 * at_least), 1)
 
 
 def turn_upright(pixels_HWC: np.ndarray, orientation: int) -> np.ndarray:

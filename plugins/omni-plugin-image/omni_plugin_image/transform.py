@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from omni.data.transform import Transform
 from omni.errors import ConfigError
+from omni_plugin_image.augment import Augmentations
 from omni_plugin_image.io import RgbArray, load
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -25,9 +26,11 @@ MODES = ("squash", "crop", "keep")
 class ImageBasic(Transform):
     """Bicubic resize with antialiasing, augmentation in training, CLIP mean and standard deviation.
 
-    Pixels are resized as uint8 by torch, which agrees with Pillow's bicubic within 1 of 255 and is two to ten times
-    faster. Augmentation draws from torch's global generator only: ``torch.manual_seed`` fixes it, workers of a
-    DataLoader draw apart from each other, and training with omni seeds it for each sample, whatever the workers.
+    Pixels are resized as uint8 by torch, two to ten times faster than Pillow's bicubic; the two agree within 1 of 255
+    in at least 999 of 1000 values and within 3 in all, and are equally near to the exact result.
+
+    Augmentation draws from torch's global generator only: ``torch.manual_seed`` fixes it, workers of a DataLoader draw
+    apart from each other, and training with omni seeds it for each sample, whatever the workers.
 
     Args:
         size: side S in pixels, or (height, width).
@@ -38,9 +41,11 @@ class ImageBasic(Transform):
         crop_scale, crop_ratio: area and aspect of the random crop in training (not in mode "keep"); scale (1, 1) = off.
         flip: chance of a horizontal flip in training. Off unless asked for: it mirrors letters.
         jitter: largest relative change of brightness, contrast and saturation in training.
+        augment: more of torchvision's augmentations in training, in this order, before normalisation; for example
+            ``[{"type": "RandAugment", "num_ops": 2, "magnitude": 9}]`` (see omni_plugin_image.augment).
 
     Raises:
-        ConfigError: unknown mode; a size that is no multiple of ``multiple``.
+        ConfigError: unknown mode or augmentation; a size that is no multiple of ``multiple``.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class ImageBasic(Transform):
         crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
         flip: float = 0.0,
         jitter: float = 0.0,
+        augment: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         height, width = (size, size) if isinstance(size, int) else size
         if mode not in MODES:
@@ -68,8 +74,9 @@ class ImageBasic(Transform):
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
         self.crop_scale, self.crop_ratio = tuple(map(float, crop_scale)), tuple(map(float, crop_ratio))
         self.flip, self.jitter = float(flip), float(jitter)
+        self.augmentations = Augmentations(augment)
         no_crop = mode == "keep" or self.crop_scale == (1.0, 1.0) == self.crop_ratio
-        self.deterministic = no_crop and not (self.flip or self.jitter)
+        self.deterministic = no_crop and not (self.flip or self.jitter or self.augmentations.chain)
         std_C11 = torch.tensor(self.std).view(3, 1, 1)
         self._gain_C11 = 1 / (255 * std_C11)
         self._offset_C11 = torch.tensor(self.mean).view(3, 1, 1) / std_C11
@@ -116,6 +123,7 @@ class ImageBasic(Transform):
             "crop_ratio": list(self.crop_ratio),
             "flip": self.flip,
             "jitter": self.jitter,
+            "augment": self.augmentations.settings,
         }
 
     def _random_box(self, pixels_CHW: Tensor) -> tuple[int, int, int, int] | None:
@@ -161,7 +169,7 @@ class ImageBasic(Transform):
             pixels_CHW = TF.adjust_saturation(pixels_CHW, gains[2])
         if self.flip and float(torch.rand(())) < self.flip:
             pixels_CHW = pixels_CHW.flip(-1)
-        return pixels_CHW
+        return self.augmentations(pixels_CHW)
 
 
 def _without_far_ends(pixels_CHW: Tensor, height: int, width: int) -> Tensor:

@@ -74,9 +74,7 @@ def test_augmentation_follows_torchs_generator_and_only_in_training() -> None:
 
 def test_flip_mirrors() -> None:
     transform = ImageBasic(size=64, crop_scale=(1, 1), flip=1.0)
-    assert torch.equal(
-        transform(picture(), training=True)["pixels_CHW"], transform(picture())["pixels_CHW"].flip(-1)
-    )
+    assert torch.equal(transform(picture(), training=True)["pixels_CHW"], transform(picture())["pixels_CHW"].flip(-1))
 
 
 def test_the_raw_picture_is_left_as_it_was() -> None:
