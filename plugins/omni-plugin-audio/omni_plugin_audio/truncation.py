@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from mmap import mmap
 
 from omni.errors import InputError
 
@@ -11,7 +12,7 @@ HEADER = 12
 OGG_HEADER, OGG_SEGMENTS = 27, 26
 
 
-def check(data: bytes, name: str) -> None:
+def check(data: bytes | mmap, name: str) -> None:
     """Compare what the file says of its size with what it holds.
 
     Raises:
@@ -37,7 +38,7 @@ def _check_size(header: bytes, held: int, name: str) -> None:
         raise InputError(f"The {name} is truncated: it announces {announced} bytes and holds {held}; copy it again.")
 
 
-def _check_last_page(data: bytes, name: str) -> None:
+def _check_last_page(data: bytes | mmap, name: str) -> None:
     """An Ogg page has a header of 27 bytes, the last of them the number of segments, then a byte of size for each."""
     start = data.rfind(b"OggS")
     sizes = data[start + OGG_HEADER :][: data[start + OGG_SEGMENTS]] if len(data) > start + OGG_SEGMENTS else b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Layout:
     frames: int
 
 
-def parse(data: bytes, name: str) -> Layout | None:
+def parse(data: bytes | mmap, name: str) -> Layout | None:
     """Read the header.
 
     Returns:
@@ -62,7 +63,7 @@ def parse(data: bytes, name: str) -> Layout | None:
     return None
 
 
-def _with_samples(header: bytes | None, data: bytes, start: int, size: int, name: str) -> Layout | None:
+def _with_samples(header: bytes | None, data: bytes | mmap, start: int, size: int, name: str) -> Layout | None:
     if header is None or not size:
         return None
     code, channels, rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", header[:16])
@@ -79,33 +80,35 @@ def _with_samples(header: bytes | None, data: bytes, start: int, size: int, name
     return Layout(rate=rate, channels=channels, kind=kind, start=start, frames=size // frame_bytes)
 
 
-def mono(data: bytes, layout: Layout) -> np.ndarray:
-    """The mean of all channels, (frames,) float32; integers are divided by their full range."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the loader
-        total = _channel(data, layout, 0)
-        for number in range(1, layout.channels):
-            total += _channel(data, layout, number)
-    if layout.kind == "u1":
-        total -= np.float32(128 * layout.channels)
-    scale = FULL_SCALE[layout.kind] * layout.channels
-    if scale != 1.0:
-        total *= np.float32(1 / scale)
-    return total
-
-
-def _channel(data: bytes, layout: Layout, number: int) -> np.ndarray:
-    """(frames,) float32, a copy, not yet scaled."""
-    if layout.kind == "<i3":
-        return _channel_of_24_bit(data, layout, number)
-    samples = np.frombuffer(data, layout.kind, layout.frames * layout.channels, layout.start)
-    return samples[number :: layout.channels].astype(np.float32)
-
-
-def _channel_of_24_bit(data: bytes, layout: Layout, number: int) -> np.ndarray:
-    """Reads 32 bits that end where each sample ends, and clears the lowest eight, which belong to its neighbour."""
-    step, first = 3 * layout.channels, layout.start + 3 * number - 1
-    words = np.ndarray((layout.frames,), "<i4", buffer=data, offset=first, strides=(step,))
+def mono(data: bytes | mmap, layout: Layout) -> np.ndarray:
+    """The mean of all channels, (frames,) float32, a copy; integers are divided by their full range."""
     samples = np.empty(layout.frames, np.float32)
-    for start in range(0, layout.frames, BLOCK):
-        np.bitwise_and(words[start : start + BLOCK], -256, out=samples[start : start + BLOCK], casting="unsafe")
+    channels = [_channel(data, layout, number) for number in range(layout.channels)]
+    scale = np.float32(1 / (FULL_SCALE[layout.kind] * layout.channels))
+    middle = np.float32(128 * layout.channels if layout.kind == "u1" else 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the loader
+        for start in range(0, layout.frames, BLOCK):  # a block stays in the cache through all steps
+            block = slice(start, start + BLOCK)
+            total = samples[block]
+            total[:] = _numbers(channels[0][block], layout)
+            for channel in channels[1:]:
+                np.add(total, _numbers(channel[block], layout), out=total, casting="unsafe")
+            if middle:
+                total -= middle
+            if scale != 1.0:
+                total *= scale
     return samples
+
+
+def _channel(data: bytes | mmap, layout: Layout, number: int) -> np.ndarray:
+    """A view of every sample of one channel; of 24 bits the 32 bits that end where the sample ends."""
+    if layout.kind == "<i3":
+        first = layout.start + 3 * number - 1
+        return np.ndarray((layout.frames,), "<i4", buffer=data, offset=first, strides=(3 * layout.channels,))
+    every = np.frombuffer(data, layout.kind, layout.frames * layout.channels, layout.start)
+    return every[number :: layout.channels]
+
+
+def _numbers(samples: np.ndarray, layout: Layout) -> np.ndarray:
+    """Samples without the lowest eight bits that belong to the neighbour of a 24-bit one."""
+    return samples & -256 if layout.kind == "<i3" else samples
