@@ -67,7 +67,7 @@ def figures(report: Report) -> dict[str, str]:
 def _recall(axes: Any, report: Report) -> None:
     for number, item in enumerate(report.retrieval):
         colour = f"C{number % 10}"
-        axes.plot(list(item.curve), list(item.curve.values()), marker=".", label=item.title, color=colour)
+        axes.plot(list(item.curve), list(item.curve.values()), marker=".", label=_plain(item.title), color=colour)
         chance = chance_recall(item)
         axes.plot(list(chance), list(chance.values()), ls=":", color=colour)
         for k, value in item.numbers.recall.items():
@@ -83,16 +83,19 @@ def _confusion(axes: Any, item: Any) -> None:
     counts = item.numbers.confusion_CC.double()
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     axes.imshow(shares.numpy(), vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
-    axes.set(title=item.title, xlabel="given", ylabel="true")
+    axes.set(title=_plain(item.title), xlabel="given", ylabel="true")
     if item.classes and len(item.classes) <= CONFUSION_MAX:
-        axes.set_xticks(range(len(item.classes)), item.classes, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(item.classes)), item.classes, fontsize=7)
+        names = [_plain(name) for name in item.classes]
+        axes.set_xticks(range(len(item.classes)), names, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(item.classes)), names, fontsize=7)
 
 
 def _spectrum(axes: Any, geometry: Any) -> None:
     for item in geometry.slots:
-        shown = [value for value in item.spectrum if value > 1e-9]
-        axes.plot(range(1, len(shown) + 1), shown, label=f"{item.slot} (effective rank {item.effective_rank:.1f})")
+        shown = [value for value in item.spectrum if value > 1e-7 * item.spectrum[0]]
+        axes.plot(
+            range(1, len(shown) + 1), shown, label=f"{_plain(item.slot)} (effective rank {item.effective_rank:.1f})"
+        )
     axes.set(yscale="log", xlabel="direction", ylabel="share of the singular values", title="Spectrum of each slot")
     axes.legend(fontsize=8)
 
@@ -102,8 +105,13 @@ def _cosines(axes: Any, pair: Any) -> None:
     for counts, name in ((pair.unpaired, "two samples"), (pair.paired, "one sample")):
         shares = [count / max(1, sum(counts)) for count in counts]
         axes.bar(left, shares, width=2 / BINS, align="edge", alpha=0.6, label=name)
-    axes.set(xlabel="cosine", ylabel="share", title=f"{pair.first} + {pair.second}")
+    axes.set(xlabel="cosine", ylabel="share", title=_plain(f"{pair.first} + {pair.second}"))
     axes.legend(fontsize=8)
+
+
+def _plain(text: str) -> str:
+    """The text as it is, where matplotlib would read mathematics between dollars."""
+    return text.replace("$", r"\$")
 
 
 def _svg(draw: Callable[[Any], None], *, width: float = 5.0) -> str:
@@ -111,7 +119,7 @@ def _svg(draw: Callable[[Any], None], *, width: float = 5.0) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({"svg.hashsalt": "omni", "svg.fonttype": "path", "text.usetex": False, "text.parse_math": False}):
+    with rc_context({"svg.hashsalt": "omni", "svg.fonttype": "path", "text.usetex": False}):
         figure = Figure(figsize=(width, 4.2), layout="constrained")
         draw(figure.subplots())
         buffer = io.StringIO()
