@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def worker(rank, port, folder):
 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+    dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(seconds=90))  # fail, do not hang
     found = {}
     for case in ("plain", "masked", "frozen", "one_group"):
         wrapper, batch = build(MASKED, decoder=DECODER) if case in ("masked", "frozen") else build()
