@@ -8,7 +8,7 @@ from omni.plugin import MetricSpec, PluginInfo, hookimpl
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     """Who this built-in plugin is."""
-    summary = "Search one slot with others: recall at k, median rank"
+    summary = "Search one slot with others: recall at k, median rank, mean average precision"
     return PluginInfo(name="retrieval", summary=summary, maturity="stable")
 
 
@@ -20,8 +20,8 @@ def omni_metrics() -> list[MetricSpec]:
             name="retrieval",
             target="omni.metrics.retrieval:Retrieval",
             task="retrieval",
-            monitors=("r1", "r5", "r10"),
+            monitors=("r1", "r5", "r10", "map"),
             aliases=("recall",),
-            summary="Recall at k and median rank of one slot, searched by one or several others",
+            summary="Recall at k, median rank and mAP of one slot, searched by one or several others",
         )
     ]
