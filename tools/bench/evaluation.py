@@ -55,8 +55,8 @@ def bench_average_precision() -> dict[str, Any]:
     from omni.metrics.ranks import Positives, rank_positives
 
     generator = torch.Generator().manual_seed(0)
-    queries = torch.randn(QUERIES, WIDTH, generator=generator)
-    candidates = torch.randn(CANDIDATES, WIDTH, generator=generator)
+    queries = F.normalize(torch.randn(QUERIES, WIDTH, generator=generator), dim=1)
+    candidates = F.normalize(torch.randn(CANDIDATES, WIDTH, generator=generator), dim=1)
     labels, of_candidate = torch.arange(QUERIES) % CLASSES, torch.arange(CANDIDATES) % CLASSES
 
     def ours() -> tuple[float, float]:
