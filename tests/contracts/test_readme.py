@@ -14,7 +14,15 @@ from omni.cli.lazy import load_command
 from omni.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/training.md", "docs/scale.md", "docs/jobs.md", "docs/evaluation.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/training.md",
+    "docs/data.md",
+    "docs/scale.md",
+    "docs/jobs.md",
+    "docs/evaluation.md",
+)
 EXAMPLE = "omni:configs/examples/three_slots.py"
 
 
