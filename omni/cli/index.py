@@ -31,6 +31,9 @@ def index(
         typer.Option(help="Of the data set's slots the one to index; several may be, for items of several."),
     ] = None,
     kind: Annotated[str, typer.Option(help="flat, hnsw, ivfpq, or auto: by size.")] = "auto",
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to the index that is there; items of the same name are replaced.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     part_size: Annotated[
         int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
@@ -63,16 +66,34 @@ def index(
             predictor, groups, parts_folder(output), about=about, batch_size=batch_size, part_items=part_size,
             on_bad=on_bad, keep_meta=True, processes=processes,
         )  # fmt: skip
+        if add:
+            check_addable(predictor, output, job.slots)
         job.run(restart=restart, progress=False if quiet else None)
         if processes.first:
             bad = job.list_bad(bad_list(output))
-            made = index_parts(predictor, job, kind=kind)
-            made.save(output, progress=False if quiet else None)
+            made = index_parts(predictor, job, kind=kind, folder=output if add else None)
+            if not add:
+                made.save(output, progress=False if quiet else None)
             job.folder.remove()
             if bad.count:
                 typer.echo(bad.summary())
             typer.echo(f"{len(made)} x {made.width} of {', '.join(made.slots)}: {output}")
+            typer.echo(f"kind: {made.choice()}")
         processes.wait()
+
+
+def check_addable(predictor: Any, folder: Path, slots: Sequence[str]) -> None:
+    """Refuse before the work what could not be added after it.
+
+    Raises:
+        InputError: no index there, or one without these slots. ConfigError: another model made it.
+    """
+    from omni.index import Index
+
+    held = Index.open(folder, model=predictor).slots
+    for slot in slots:
+        if slot not in held:
+            raise InputError(f"The index in {str(folder)!r} has no slot {slot!r}; it holds {', '.join(held)}.")
 
 
 def groups_to_index(
@@ -92,34 +113,45 @@ def groups_to_index(
     return groups, about
 
 
-def index_parts(predictor: Any, job: Any, *, kind: str = "auto") -> Any:
+def index_parts(predictor: Any, job: Any, *, kind: str = "auto", folder: Path | None = None) -> Any:
     """An index of a finished job's parts: items without an embedding are left out, names and metadata stay theirs.
+
+    Args:
+        folder: of an index that is there, to which they are added on disk; None = a new one in memory.
 
     Raises:
         InputError: nothing to index, or two items of one name.
     """
     from omni.index import Index
 
-    made = Index.empty(predictor, slots=job.slots, kind=kind)
+    if folder is None:
+        made = Index.empty(predictor, slots=job.slots, kind=kind)
+        _add_parts(made, job)
+        return made
+    with Index.open(folder, write=True, model=predictor) as made:
+        _add_parts(made, job, replace=True)
+    return made
+
+
+def _add_parts(made: Any, job: Any, *, replace: bool = False) -> None:
     waiting: list[Any] = []
     for part in job.parts():
         waiting.append(part)
         if sum(len(kept.ids) for kept in waiting) >= SEGMENT_ITEMS:
-            _add(made, waiting)
+            _add(made, waiting, replace)
             waiting = []
-    _add(made, waiting)
+    _add(made, waiting, replace)
     if not len(made):
         raise InputError(f"No item has a value of {' or '.join(job.slots)} that can be indexed.")
-    return made
 
 
-def _add(index: Any, parts: Sequence[Any]) -> None:
-    """Add the items of some parts in one step."""
+def _add(index: Any, parts: Sequence[Any], replace: bool) -> None:
+    """Add the items of some parts in one step; ``replace``: those of the same names are replaced."""
     import numpy as np
 
     if not parts:
         return
-    rows = {slot: np.concatenate([part.rows[slot] for part in parts]) for slot in index.slots}
+    rows = {slot: np.concatenate([part.rows[slot] for part in parts]) for slot in parts[0].rows}
     kept = np.flatnonzero(np.any([np.isfinite(values).all(1) for values in rows.values()], axis=0))
     ids = [name for part in parts for name in part.ids]
     meta = [facts for part in parts for facts in part.meta]
@@ -128,4 +160,5 @@ def _add(index: Any, parts: Sequence[Any]) -> None:
             {slot: values[kept] for slot, values in rows.items()},
             ids=[ids[row] for row in kept],
             metadata=[meta[row] for row in kept],
+            replace=replace,
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
+
+if TYPE_CHECKING:
+    from omni.index import IndexResult
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,6 +24,22 @@ def search(
     index: Annotated[str, typer.Argument(help="A folder that omni index wrote.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
     query: Annotated[list[str] | None, typer.Option(metavar="SLOT=VALUE", help="Same as --SLOT VALUE.")] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="SLOT=VALUE", help="Results should not be like this; again for more."),
+    ] = None,
+    not_weight: Annotated[float, typer.Option(min=0, help="How much --not counts beside the query.")] = 0.5,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Only items that fit: class=cat, year=1990..1999, 'a > 1 or b in (x)'."),
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="SLOT", help="Compare with this slot of the items only.")
+    ] = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Scores as standard deviations above the query's mean.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every item, also in an approximate index.")] = False,
     model: Annotated[str | None, typer.Option(help="Instead of the place the index remembers.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -36,11 +56,31 @@ def search(
     if not given:
         raise InputError("Name a query: --SLOT VALUE, for one or several slots.")
     opened = Index.load(Path(index), model=None if model is None else load(model, device=device))
-    results = opened.search(k=k, **{slot: values[0] for slot, values in given.items()})
+    results = opened.search(
+        k=k,
+        where=where or None,
+        exclude=[_unlike(text) for text in unlike or ()],
+        exclude_weight=not_weight,
+        target=target or None,
+        calibrated=calibrated or None,
+        exact=exact,
+        **{slot: values[0] for slot, values in given.items()},
+    )
     if as_json:
-        rows = [{"rank": r.rank, "id": r.id, "score": r.score, "metadata": r.metadata} for r in results]
+        rows = [{"rank": r.rank, "id": r.id, "score": r.score, "slot": r.slot, "metadata": r.metadata} for r in results]
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    _print_table(results)
+
+
+def _unlike(text: str) -> dict[str, str]:
+    slot, equals, value = text.partition("=")
+    if not equals or not slot:
+        raise InputError(f"--not {text!r}: write it as slot=value.")
+    return {slot: value}
+
+
+def _print_table(results: Sequence[IndexResult]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 

@@ -22,6 +22,7 @@ VERBS: dict[str, Verb] = {
     "embed": Verb(target="omni.cli.embed:app", summary="Embed files, strings or a manifest into one file."),
     "index": Verb(target="omni.cli.index:app", summary="Make a searchable index of files."),
     "search": Verb(target="omni.cli.search:app", summary="Search an index with one or several slots."),
+    "gallery": Verb(target="omni.cli.gallery:app", summary="Look after an index: info, delete, compact, verify."),
     "data": Verb(target="omni.cli.data:app", summary="Data sets: list, show, build, check, write as shards."),
     "systems": Verb(target="omni.cli.systems:app", summary="Published systems and their experiments."),
     "zoo": Verb(target="omni.cli.zoo:app", summary="The models that are there."),

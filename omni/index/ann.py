@@ -97,6 +97,7 @@ class Approximate:
             made = faiss.IndexIVFPQ(quantizer, width, cells, _codes(width), CODE_BITS, faiss.METRIC_INNER_PRODUCT)
             made.own_fields = True
             quantizer.this.disown()
+            made.cp.min_points_per_centroid = made.pq.cp.min_points_per_centroid = 1  # no warnings: see choose_kind
             sample = min(count, max(cells * TRAIN_PER_CELL, CELL_MIN * 2**CODE_BITS))
             rows = np.sort(np.random.default_rng(0).choice(count, sample, replace=False))
             made.train(np.ascontiguousarray(vectors_NE[rows]))

@@ -103,7 +103,7 @@ class RoundedGallery:
                 inside = barred[np.searchsorted(barred, start) : np.searchsorted(barred, stop)] - start
                 part[torch.from_numpy(inside)] = -torch.inf
             part[max(count - start, 0) :] = -torch.inf  # the padding of the last group
-            update = number & (number + 1) == 0 or not bool(torch.isfinite(cut_Q).all())  # after 1, 2, 4, ... tiles
+            update = number & (number + 1) == 0 or not bool(torch.isfinite(best_KQ[-1]).all())  # 1, 2, 4, ... tiles
             keys_TQ = _keys(part, positive=number == 0 or bool((cut_Q > 0).all()))
             groups_GQ, best, cut = _step(keys_TQ, best_KQ, cut_Q, bound_Q, update)
             if keys_TQ.dtype == torch.int16 and not bool((cut > 0).all()):
@@ -169,7 +169,8 @@ def _cut(kth_Q: Tensor, bound_Q: Tensor) -> Tensor:
     """The fast score below which an item cannot be among the k best, if the k-th best fast score is ``kth_Q``."""
     least = kth_Q - bound_Q - kth_Q.abs() / 256
     cut = least - bound_Q
-    return torch.where(cut > 0, cut / (1 + 1 / 256), cut / (1 - 1 / 256))
+    cut = torch.where(cut > 0, cut / (1 + 1 / 256), cut / (1 - 1 / 256))
+    return cut.clamp(min=torch.finfo(torch.float32).min)  # above the -inf of what is barred
 
 
 def _members(keys_TQ: Tensor, found: np.ndarray, start: int, cut_keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -193,7 +193,7 @@ class Index(Searches):
         if (made.slots, made.width, made.probe) != (self.slots, self.width, self.probe):
             raise InputError("Another index has taken this one's place in its folder; open it again.")
         self._items = Collection(segments, deleted, slots=self.slots, width=self.width)
-        self._state = about.get("state")
+        self._state, self.kind = about.get("state"), made.kind
         return True
 
     def verify(self) -> list[str]:
@@ -294,12 +294,15 @@ class Index(Searches):
             for segment in self._items.segments
             for slot, held in segment.slots.items()
         }
-        chosen = choose_kind(len(self), self.width, self.kind if len(self) else AUTO)
         return (
-            f"{len(self):,} items of {', '.join(self.slots)}; kind {chosen.kind} ({chosen.reason}); "
-            f"{len(self._items.segments)} segments: {'; '.join(sorted(kinds)) or 'none'}; "
-            f"{self._items.gone:,} deleted items take space until compact()"
+            f"{len(self):,} items of {', '.join(self.slots)}; {self.choice()}; {len(self._items.segments)} segments: "
+            f"{'; '.join(sorted(kinds)) or 'none'}; {self._items.gone:,} deleted items take space until compacted"
         )
+
+    def choice(self) -> str:
+        """The kind that saving or compacting gives the index, and why."""
+        chosen = choose_kind(len(self), self.width, self.kind if len(self) else AUTO)
+        return f"{chosen.kind} ({chosen.reason})"
 
     def add(
         self,
