@@ -71,15 +71,19 @@ def index(
         job.run(restart=restart, progress=False if quiet else None)
         if processes.first:
             bad = job.list_bad(bad_list(output))
-            made = index_parts(predictor, job, kind=kind, folder=output if add else None)
-            if not add:
-                made.save(output, progress=False if quiet else None)
+            typer.echo(write_index(predictor, job, output, kind=kind, add=add, progress=False if quiet else None))
             job.folder.remove()
             if bad.count:
                 typer.echo(bad.summary())
-            typer.echo(f"{len(made)} x {made.width} of {', '.join(made.slots)}: {output}")
-            typer.echo(f"kind: {made.choice()}")
         processes.wait()
+
+
+def write_index(predictor: Any, job: Any, output: Path, *, kind: str, add: bool, progress: bool | None) -> str:
+    """Write a finished job's index, or add to the one that is there; what it is now, in words."""
+    made = index_parts(predictor, job, kind=kind, folder=output if add else None)
+    if not add:
+        made.save(output, progress=progress)
+    return f"{len(made)} x {made.width} of {', '.join(made.slots)}: {output}\nkind: {made.choice()}"
 
 
 def check_addable(predictor: Any, folder: Path, slots: Sequence[str]) -> None:

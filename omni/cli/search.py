@@ -84,7 +84,8 @@ def _print_table(results: Sequence[IndexResult]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    columns = list(dict.fromkeys(key for result in results for key in result.metadata))[:4]
+    told = {key for r in results for key, value in r.metadata.items() if value != r.id}  # a path is often both
+    columns = [key for key in dict.fromkeys(key for r in results for key in r.metadata) if key in told][:4]
     table = Table("rank", "score", Column("id", overflow="fold"), *columns)
     for result in results:
         shown = [str(result.metadata.get(column, "")) for column in columns]

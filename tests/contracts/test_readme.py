@@ -19,6 +19,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/training.md",
     "docs/data.md",
+    "docs/index.md",
     "docs/scale.md",
     "docs/jobs.md",
     "docs/evaluation.md",
