@@ -130,5 +130,8 @@ def known_slots(dataset: Any, declared: Iterable[tuple[str, str]] = ()) -> list[
     """The slots that a data set says its samples may have; None = it does not say."""
     if declared:
         return [slot for slot, _ in declared]
+    if isinstance(sources := getattr(dataset, "sources", None), list):  # of a mixture: known if every source's are
+        each = [known_slots(getattr(source, "dataset", source)) for source in sources]
+        return None if None in each else list(dict.fromkeys(slot for slots in each for slot in slots or ()))
     slots = getattr(dataset, "slots", None)
-    return list(slots) if isinstance(slots, (Mapping, list, tuple)) else None
+    return list(slots) if isinstance(slots, (Mapping, list, tuple)) and slots else None

@@ -265,6 +265,20 @@ def test_the_safetensors_file_is_the_librarys(predictor, tmp_path):
         assert json.loads(file.metadata()["ids"]) == plain["ids"].tolist()
 
 
+def test_a_mixture_is_embedded_in_its_own_order_unshuffled(predictor, tmp_path):
+    from omni.data.groups import known_slots
+    from omni.data.mixing import MixedStream
+
+    undeclared = [Rows()[index] for index in range(5)]
+    mixture = MixedStream([Rows(count=12), undeclared], shuffle=100)
+    assert known_slots(mixture) is None and known_slots(MixedStream([Rows(), Rows()])) == ["left", "word"]
+    made = embed_dataset(predictor, mixture, tmp_path / "a.npz", **settings())
+    embed_dataset(predictor, mixture, tmp_path / "b.npz", **settings())
+    assert list(made.shapes) == ["left", "word"] and made.present["left"] == 17
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert sorted(np.load(made.path)["ids"]) == sorted([f"row {i}" for i in [*range(12), *range(5)]])
+
+
 def test_settings_that_cannot_be_meant(predictor, tmp_path):
     with pytest.raises(ConfigError, match="part_items=6: it must be a multiple of the batch size, 4"):
         embed_dataset(predictor, Rows(), tmp_path / "out.npz", **settings(part_items=6))
