@@ -24,7 +24,7 @@ model = dict(
     ),
 )
 processor = dict(
-    image=dict(modality="image", type="image_basic", size=64, crop_scale=(0.6, 1.0)),
+    image=dict(modality="image", type="image_basic", size=64, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0)),
     text=dict(modality="text", type="bpe"),
     audio=dict(modality="audio", type="log_mel", max_seconds=2.5),
 )
@@ -33,7 +33,7 @@ objectives = [
     dict(type="info_nce", slots=["image", "audio"], labels="group"),
     dict(type="info_nce", slots=["text", "audio"], labels="group"),
 ]
-train_dataloader = dict(dataset=dict(type="stamps", split="train"), batch_size=96)
+train_dataloader = dict(dataset=dict(type="stamps", split="train"), batch_size=96, tables=True)
 train_cfg = dict(max_iters=800)
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -118,3 +119,14 @@ def emoji_archives(folder: Path) -> tuple[Path, Path, Path]:
             members[f"package/img/{art}/64/{code}.png"] = buffer.getvalue()
         archives.append(tgz(folder / f"{art}.tgz", members))
     return archives[0], archives[1], archives[2]
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "recordings.md"
+
+
+def run_block(number: int, home: Path, built: Path, place: str) -> None:
+    """Run the page's Python block with ``built`` at ``home/place``, where $OMNI_HOME has it."""
+    (home / place).parent.mkdir(parents=True, exist_ok=True)
+    (home / place).symlink_to(built)
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[number]
+    exec(compile(code, PAGE.name, "exec"), {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stamp_fixture import tgz
+from stamp_fixture import run_block, tgz
 
 from omni.errors import ConfigError, InputError
 from omni_plugin_m3mini.builder import digits
@@ -139,6 +139,12 @@ def test_a_model_reads_digit3(built: Path) -> None:
     data = Digit3("train", root=built)
     batch = processor.collate([(data[index], processor(data[index])) for index in range(4)])
     assert batch.inputs["mfcc"]["vectors_BTC"].shape[::2] == (4, 13) and set(batch.present) >= {"image", "mfcc", "text"}
+
+
+def test_the_page_of_docs_runs(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
+    run_block(1, tmp_path, built, "digit3")
+    assert capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stamp_fixture import RATE, emoji_archives, sounds_tree, stamps_tree, tone
+from stamp_fixture import PAGE, RATE, emoji_archives, run_block, sounds_tree, stamps_tree, tone
 
 from omni.errors import ConfigError, InputError
 from omni_plugin_m3mini import M3Mini
 from omni_plugin_m3mini.builder import edition, human, licences
+from omni_plugin_m3mini.builder.cli import main as cli_main
+from omni_plugin_m3mini.builder.digits import main as digits_main
 from omni_plugin_m3mini.builder.sources import sha256_of
 from omni_plugin_m3mini.builder.speech import recorded_wave
+from omni_plugin_m3mini.builder.stamps import main as stamps_main
 from omni_plugin_m3mini.builder.tuxpaint import bare_words
 from omni_plugin_m3mini.channel import FEATURES, measure_channel, nearest_accuracy, spectrum_statistics
 from omni_plugin_m3mini.digit_tables import mutual_information
@@ -210,3 +213,39 @@ def test_the_real_human_edition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [len(M3Mini("human", w=2, split=NEW_SPEAKERS).clip_pool(tag)) for tag in (0, 1)] == [190, 164]
     rows = {(row.features, row.split): row.accuracy for row in measure_channel(w=2, limit=200)}
     assert rows["mean_std", "test"] > 0.9 and rows["mean_std", NEW_SPEAKERS] < 0.75
+
+
+def test_the_page_of_docs_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
+    run_block(0, tmp_path, root, "m3mini/human")
+    assert "ktuberling-" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_page_exist(root: Path, capsys) -> None:
+    import shlex
+
+    from typer.testing import CliRunner
+
+    from omni.cli import app
+
+    builders = {"m3mini": cli_main, "digit3": digits_main, "stamps": stamps_main}
+    text = PAGE.read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith("omni ")]
+    assert len(found) >= 6
+    for words in found:
+        options = {word for word in words if word.startswith("--")}
+        if words[1:3] == ["data", "build"]:  # the options are the builder's
+            with pytest.raises(SystemExit) as told:
+                builders[words[3]](["--help"])
+            assert told.value.code == 0
+            helped = capsys.readouterr().out
+        else:
+            shown = CliRunner().invoke(app, [*words[1 : 3 if words[1] == "data" else 2], "--help"])
+            assert shown.exit_code == 0, words
+            helped = shown.output
+        assert all(option in helped for option in options), words
+    shown = CliRunner().invoke(app, ["m3mini-leak", "--root", str(root), "--w", "2"])
+    assert shown.exit_code == 0 and "new_speakers" in shown.output and "quiet" in shown.output
+    shown = CliRunner().invoke(app, ["m3mini-leak", "--root", str(root / "nowhere")])
+    assert shown.exit_code == 1

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from stamp_fixture import WORDS, sounds_tree, stamps_tree
+from stamp_fixture import WORDS, run_block, sounds_tree, stamps_tree
 from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError, OmniError
@@ -216,3 +216,35 @@ def test_frozen_encoders_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) ->
     for function, value in ((frozen.text_features, "a"), (frozen.picture_features, b""), (frozen.speech_features, b"")):
         with pytest.raises(MissingDependencyError, match="pip install onnxruntime ctranslate2"):
             function([value])
+
+
+def test_the_page_of_docs_runs(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
+    run_block(2, tmp_path, built, "stamps")
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_real_stamps_and_frozen_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetches the package with apt-get; runs the three published encoders; fails where any cannot be had."""
+    from omni_plugin_m3mini import frozen
+
+    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
+    assert builder.main([]) == 0
+    counts = {split: len(Stamps(split, view="pictures")) for split in ("train", "val", "test")}
+    assert counts == {"train": 540, "val": 68, "test": 68}
+    assert sum(len(Stamps(split, view="effects")) for split in counts) == 106
+    data = Stamps("test", languages=["fr"])
+    samples = [data[index] for index in range(len(data))]
+    shapes = {
+        slot: function([sample.values[slot] for sample in samples[:8]]).shape
+        for slot, function in (
+            ("image", frozen.picture_features), ("text", frozen.text_features), ("audio", frozen.speech_features)
+        )
+    }  # fmt: skip
+    assert shapes == {"image": (8, 1024), "text": (8, 384), "audio": (8, 768)}
+    # translations lie near each other: the multilingual encoder is what it says
+    texts = ["A dog.", "A house.", "Some bread.", "Un chien.", "Une maison.", "Du pain."]
+    z = frozen.text_features(texts)
+    z = z - z.mean(0)
+    assert (np.argmax(z[:3] @ z[3:].T, axis=1) == np.arange(3)).all()
