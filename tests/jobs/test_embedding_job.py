@@ -276,7 +276,9 @@ def test_a_mixture_is_embedded_in_its_own_order_unshuffled(predictor, tmp_path):
     embed_dataset(predictor, mixture, tmp_path / "b.npz", **settings())
     assert list(made.shapes) == ["left", "word"] and made.present["left"] == 17
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert sorted(np.load(made.path)["ids"]) == sorted([f"row {i}" for i in [*range(12), *range(5)]])
+    assert sorted(np.load(made.path)["ids"]) == sorted(
+        [f"0/row {i}" for i in range(12)] + [f"1/row {i}" for i in range(5)]
+    )
 
 
 def test_settings_that_cannot_be_meant(predictor, tmp_path):
