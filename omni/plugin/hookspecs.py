@@ -6,18 +6,18 @@ A whole plugin:
 
     @hookimpl
     def omni_plugin_info():
-        return PluginInfo(name="ecg", summary="12-lead electrocardiograms", notices=("Not a medical device.",))
+        return PluginInfo(name="sonar", summary="echoes of a sounder", notices=("Not for navigation.",))
 
     @hookimpl
     def omni_modalities():
-        return [ModalitySpec(name="ecg", target="omni_plugin_ecg.adapter:EcgAdapter",
-                             loader="omni_plugin_ecg.io:load", transform="ecg_basic",
-                             sample="omni_plugin_ecg.io:sample")]
+        return [ModalitySpec(name="sonar", target="omni_plugin_sonar.adapter:SonarAdapter",
+                             loader="omni_plugin_sonar.io:load", transform="sonar_basic",
+                             sample="omni_plugin_sonar.io:sample")]
 
 and in its pyproject.toml:
 
     [project.entry-points.omni]
-    ecg = "omni_plugin_ecg.plugin"
+    sonar = "omni_plugin_sonar.plugin"
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def omni_plugin_info() -> PluginInfo:
-    """Who the plugin is; exactly one, required: ``return PluginInfo(name="ecg")``."""
+    """Who the plugin is; exactly one, required: ``return PluginInfo(name="sonar")``."""
 
 
 @hookspec
 def omni_modalities() -> Iterable[ModalitySpec]:
-    """New modalities: ``return [ModalitySpec(name="ecg", ...)]``."""
+    """New modalities: ``return [ModalitySpec(name="sonar", ...)]``."""
 
 
 @hookspec
 def omni_heads() -> Iterable[HeadSpec]:
-    """New task heads: ``return [HeadSpec(name="rhythm", target="pkg.head:RhythmHead", task="classification")]``."""
+    """New task heads: ``return [HeadSpec(name="bottom", target="pkg.head:BottomHead", task="classification")]``."""
 
 
 @hookspec
@@ -67,12 +67,12 @@ def omni_objectives() -> Iterable[ObjectiveSpec]:
 
 @hookspec
 def omni_transforms() -> Iterable[TransformSpec]:
-    """Transforms, augmentations and tokenizers: ``return [TransformSpec(name="ecg_basic", modality="ecg", ...)]``."""
+    """Transforms and tokenizers: ``return [TransformSpec(name="sonar_basic", modality="sonar", ...)]``."""
 
 
 @hookspec
 def omni_datasets() -> Iterable[DatasetSpec]:
-    """Data sets: ``return [DatasetSpec(name="ptbxl", modalities=(("ecg", "ecg"), ("text", "text")), ...)]``."""
+    """Data sets: ``return [DatasetSpec(name="seabed", modalities=(("sonar", "sonar"), ("text", "text")), ...)]``."""
 
 
 @hookspec
@@ -82,7 +82,7 @@ def omni_metrics() -> Iterable[MetricSpec]:
 
 @hookspec
 def omni_models() -> Iterable[ModelEntry]:
-    """Model zoo entries: ``return [ModelEntry(name="omni-tiny-ecg", ...)]``."""
+    """Model zoo entries: ``return [ModelEntry(name="omni-tiny-sonar", ...)]``."""
 
 
 @hookspec
@@ -92,4 +92,4 @@ def omni_systems() -> Iterable[SystemSpec]:
 
 @hookspec
 def omni_commands() -> Iterable[CommandSpec]:
-    """Extra verbs of the command line: ``return [CommandSpec(name="ecg-report", target="pkg.cli:app")]``."""
+    """Extra verbs of the command line: ``return [CommandSpec(name="sonar-report", target="pkg.cli:app")]``."""

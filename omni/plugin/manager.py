@@ -277,7 +277,7 @@ def _check_verbs(status: PluginStatus) -> None:
     commands = status.provides.get("command")
     if not commands:
         return
-    from omni.cli.verbs import VERBS  # only here: the package of the table imports typer
+    from omni.cli.verbs import VERBS  # a bare table; importing it here keeps the host free of the command line
 
     for name in commands:
         if name in VERBS:
