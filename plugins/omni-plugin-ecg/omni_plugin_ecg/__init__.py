@@ -1,0 +1,1 @@
+"""Electrocardiograms for omni. Research software, not a medical device."""
