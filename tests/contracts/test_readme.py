@@ -23,6 +23,7 @@ PAGES = (
     "docs/scale.md",
     "docs/jobs.md",
     "docs/evaluation.md",
+    "docs/image_and_audio.md",
 )
 EXAMPLE = "omni:configs/examples/three_slots.py"
 
