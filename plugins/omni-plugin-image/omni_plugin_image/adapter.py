@@ -34,6 +34,7 @@ class ImageAdapter(ModalityAdapter):
             read the absolute table bicubically (float32) and the bias table by geometric splines (omni.core.positions).
         relative_bias: "shared" (one table for all layers), "per_layer" or "none".
         parity: "published" bounds the ratio of the bias table's geometric sequence as the published code does.
+        channels: C of the pixels; 3 of pictures, other numbers for the adapters of other modalities.
 
     Raises:
         ConfigError: a size that is no multiple of the patch size, an unknown stem or bias.
@@ -51,6 +52,7 @@ class ImageAdapter(ModalityAdapter):
         image_size: int | Sequence[int] = 224,
         relative_bias: str = "shared",
         parity: str = "default",
+        channels: int = 3,
     ) -> None:
         super().__init__(modality=modality, width=width, num_heads=num_heads, num_layers=num_layers)
         height, wide = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -62,7 +64,8 @@ class ImageAdapter(ModalityAdapter):
             raise ConfigError(f"image_size {height} x {wide} must be a multiple of patch_size {patch_size}.")
         self.patch_size = patch_size
         grid = (height // patch_size, wide // patch_size)
-        self.stem = STEMS[stem](width=width, patch_size=patch_size)
+        self.channels = channels
+        self.stem = STEMS[stem](width=width, patch_size=patch_size, channels=channels)
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.positions = AbsolutePositions2d(width=width, grid=grid)
@@ -84,7 +87,7 @@ class ImageAdapter(ModalityAdapter):
             (row, column), the class token's are (-1, -1).
 
         Raises:
-            InputError: not pictures of 3 channels, or sides that the patch size does not divide.
+            InputError: not pictures of C channels, or sides that the patch size does not divide.
         """
         pixels = inputs["pixels_BCHW"]
         self._check(pixels)
@@ -97,13 +100,16 @@ class ImageAdapter(ModalityAdapter):
         return sequence if keep_BL is None else keep_tokens(sequence, keep_BL)
 
     def _check(self, pixels: Tensor) -> None:
-        if pixels.dim() != 4 or pixels.shape[1] != 3:
-            raise InputError(f"The image adapter needs pixels of shape (B, 3, H, W), not {tuple(pixels.shape)}.")
+        if pixels.dim() != 4 or pixels.shape[1] != self.channels:
+            raise InputError(
+                f"The {self.modality} adapter needs pixels of shape (B, {self.channels}, H, W), "
+                f"not {tuple(pixels.shape)}."
+            )
         height, width = pixels.shape[2:]
         if min(height, width) < self.patch_size or height % self.patch_size or width % self.patch_size:
             raise InputError(
                 f"Pictures of {height} x {width} pixels do not divide into patches of {self.patch_size}; resize them "
-                "to multiples of it (the transform image_basic does)."
+                "to multiples of it (its transform does)."
             )
 
     def _patches(self, pixels: Tensor) -> Tensor:
