@@ -27,6 +27,10 @@ $(VENV)/.installed-all: $(VENV)/.installed-demo
 	$(PIP) install --progress-bar off -c constraints.txt -e '.[dev]' $(foreach name,$(PLUGINS),-e plugins/$(name))
 	@touch $@
 
+$(VENV)/.installed-slow: $(VENV)/.installed-all
+	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-m3mini[build,frozen]'
+	@touch $@
+
 install-all: $(VENV)/.installed-all  ## everything: all plugins and the tools for working on them
 
 demo: $(VENV)/.installed-demo  ## train the tiny model on real pictures, words and speech; writes demo/
@@ -39,7 +43,7 @@ lint: $(VENV)/.installed-all  ## ruff and mypy
 test: lint  ## lint and the quick tests (under 12 minutes)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --durations 15
 
-test-slow: $(VENV)/.installed-all  ## fresh environments, kills, real data, converters (under 60 minutes)
+test-slow: $(VENV)/.installed-slow  ## fresh environments, kills, real data, converters (under 60 minutes)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tools/record_slow_tests.py
 
 bench: $(VENV)/.installed-all  ## every number in the README, beside its peer

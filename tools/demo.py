@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 CONFIGS = "omni_plugin_m3mini:configs"
 ROWS = {
     "pairwise InfoNCE": "pair_sum",
-    "sum of pairs, trained jointly": "joint_pair_sum",
+    "joint sum of pairs": "joint_pair_sum",
     "Symile": "symile",
 }
 STANDARD_ERRORS = 3
@@ -207,9 +207,10 @@ def evaluate_all(align: Run, runs: dict[tuple[int, str], Run], edition: Edition)
 
 def print_table(rows: list[dict]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("w", "objective", "top-1", "shuffled audio", "shuffled text", "pairwise ceiling")
+    wide = [Column(name, no_wrap=True) for name in ("objective", "top-1")]
+    table = Table("w", *wide, "shuffled audio", "shuffled text", "pairwise ceiling")
     for row in rows:
         controls = [f"{row[name]:.3f}" if name in row else "" for name in ("shuffled audio", "shuffled text")]
         table.add_row(

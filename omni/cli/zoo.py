@@ -29,9 +29,9 @@ def list_entries(
         typer.echo("No model matches. Any folder written by omni train or model.save is a model too.")
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "modalities", "tasks", "parameters", "weights", "plugin", "summary")
+    table = Table(Column("name", no_wrap=True), "modalities", "tasks", "parameters", "weights", "plugin", "summary")
     for entry in entries:
         spec = entry.spec
         shipped = "recipe" if not spec.weights else f"{spec.bytes / 1e6:.1f} MB" if spec.bytes else "yes"
