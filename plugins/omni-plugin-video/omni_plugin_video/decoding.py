@@ -11,8 +11,9 @@ from omni.errors import ConfigError, InputError
 from omni_plugin_video.probe import Probe, open_container, video_stream
 from omni_plugin_video.source import Source
 
+RIGHT_DECORD = "2."  # decord2 from 3.0 to 3.4 at least gives up skipping frames where decoding is slow: wrong frames
 BACKENDS = ("auto", "decord", "pyav")
-BLOCK_PIXELS = 16 * 1280 * 720  # frames are handed on in blocks, so that a long film is never held as a whole
+BLOCK_PIXELS = 4 * 1280 * 720  # frames are handed on in blocks, so that a long film is never held as a whole
 
 
 def decode(
@@ -64,7 +65,16 @@ def _decord_reader(source: Source, probe: Probe, num_threads: int, backend: str)
         import decord
     except Exception as error:  # also a library that cannot be loaded
         if backend == "decord":
-            raise ConfigError(f"decord is not installed ({error}); pip install decord2, or backend='auto'.") from error
+            raise ConfigError(
+                f"decord is not installed ({error}); pip install 'decord2>=2,<3', or backend='auto'."
+            ) from error
+        return None
+    if not decord.__version__.startswith(RIGHT_DECORD):
+        if backend == "decord":
+            raise ConfigError(
+                f"decord {decord.__version__} is not used: decord2 of version 2 gives the same frames as PyAV, newer "
+                "ones give wrong frames when the machine is busy; pip install 'decord2>=2,<3', or backend='auto'."
+            )
         return None
     try:
         reader = decord.VideoReader(source.handle(), num_threads=num_threads)

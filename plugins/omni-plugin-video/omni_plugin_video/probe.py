@@ -1,4 +1,4 @@
-"""Reads a film's index: which streams there are, when each frame is shown, which way up it is. Decodes one frame."""
+"""Reads a film's index: which streams there are, when each frame is shown, which way up it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from omni.errors import InputError
 from omni_plugin_video.source import Source
+from omni_plugin_video.turning import may_be_turned
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,nut,ivf,h264,hevc,"
@@ -86,9 +87,9 @@ def probe(source: Source, *, max_pixels: int = MAX_PIXELS) -> Probe:
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(max_pixels)}  # also where the size changes within the film
         try:
-            return _read(container, stream, source.name)
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, InputError):
+            return _read(container, stream, source)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            if isinstance(error, InputError) and source.name in str(error):
                 raise
             raise InputError(f"The {source.name} is damaged: {_reason(error)}. Copy it again.") from error
 
@@ -126,43 +127,71 @@ def _check_size(stream: Any, name: str, max_pixels: int) -> None:
         )
 
 
-def _read(container: Any, stream: Any, name: str) -> Probe:
+def _read(container: Any, stream: Any, source: Source) -> Probe:
+    family, context = container.format.name.split(",")[0], stream.codec_context
+    stamps, keys, lasting, first = _packets(container, stream, decode_one=_must_decode(source, family, context))
+    if not stamps:
+        raise InputError(f"The {source.name} holds no frame; it is damaged or cut off. Copy it again.")
+    tick = float(stream.time_base)
+    start = container.start_time / 1_000_000 if container.start_time is not None else 0.0
+    order, stamps_T = _order(stamps, stream)
+    guessed = family == "avi" and context.has_b_frames  # an AVI says in which order frames are stored only
+    found = all(pts is not None for pts, _ in stamps) and bool((np.diff(stamps_T) > 0).all()) and not guessed
+    times = (stamps_T - stamps_T[0]) * tick if guessed else stamps_T * tick - start
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    last = lasting * tick or usual or (1 / float(stream.average_rate) if stream.average_rate else 0.04)
+    shape = first if first is not None else context
+    turns = 0 if first is None else round(first.rotation / 90) % 4
+    keyframes = np.asarray(keys)
+    plain = found and not turns and _depth(shape) <= EIGHT_BITS and family in DECORD_FORMATS
+    return Probe(
+        times_T=times,
+        end=float(times[-1] + last),
+        pts_T=stamps_T if found else None,
+        keyframes=np.union1d(np.flatnonzero(keyframes[order]), [0]),
+        height=shape.height,
+        width=shape.width,
+        turns=turns,
+        codec=context.name,
+        container=family,
+        plain=plain and _closed(order, keyframes),
+        has_sound=bool(container.streams.audio),
+    )
+
+
+def _must_decode(source: Source, family: str, context: Any) -> bool:
+    """Whether the headers leave open what the first frame tells: its size, its depth, which way up it is."""
+    if family not in DECORD_FORMATS or not context.width or not context.height or context.format is None:
+        return True
+    with source.open() as file:
+        return may_be_turned(file, family)
+
+
+def _depth(shape: Any) -> int:
+    """Bits of a channel."""
+    return max(part.bits for part in shape.format.components)
+
+
+def _packets(
+    container: Any, stream: Any, *, decode_one: bool
+) -> tuple[list[tuple[int | None, int | None]], list[bool], int, Any]:
+    """(pts, dts) and whether it is a keyframe of each stored frame, how long the last one lasts in ticks, and the first
+    decoded frame.
+
+    Raises:
+        InputError: no frame can be decoded.
+    """
     stamps, keys, lasting, first = [], [], 0, None
     for packet in container.demux(stream):
         if packet.size and not packet.is_discard:
             stamps.append((packet.pts, packet.dts))
             keys.append(packet.is_keyframe)
             lasting = packet.duration or lasting
-        if first is None:
+        if decode_one and first is None:
             first = next(iter(_decoded(packet)), None)
-    if not stamps or first is None:
-        raise InputError(f"The {name} holds no frame that can be decoded; it is damaged or cut off. Copy it again.")
-    tick = float(stream.time_base)
-    start = container.start_time / 1_000_000 if container.start_time is not None else 0.0
-    order, stamps_T = _order(stamps, stream)
-    family = container.format.name.split(",")[0]
-    guessed = family == "avi" and stream.codec_context.has_b_frames  # an AVI says in which order frames are stored only
-    found = all(pts is not None for pts, _ in stamps) and bool((np.diff(stamps_T) > 0).all()) and not guessed
-    times = (stamps_T - stamps_T[0]) * tick if guessed else stamps_T * tick - start
-    keyframes = np.asarray(keys)
-    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    last = lasting * tick or usual or (1 / float(stream.average_rate) if stream.average_rate else 0.04)
-    context, depth = stream.codec_context, max(part.bits for part in first.format.components)
-    turns = round(first.rotation / 90) % 4
-    exact = found and _closed(order, keyframes) and not turns
-    return Probe(
-        times_T=times,
-        end=float(times[-1] + last),
-        pts_T=stamps_T if found else None,
-        keyframes=np.union1d(np.flatnonzero(keyframes[order]), [0]),
-        height=first.height,
-        width=first.width,
-        turns=turns,
-        codec=context.name,
-        container=family,
-        plain=exact and depth <= EIGHT_BITS and family in DECORD_FORMATS,
-        has_sound=bool(container.streams.audio),
-    )
+    if decode_one and first is None:
+        raise InputError("no frame can be decoded")
+    return stamps, keys, lasting, first
 
 
 def _decoded(packet: Any) -> list[Any]:

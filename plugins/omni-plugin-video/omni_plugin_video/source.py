@@ -31,6 +31,10 @@ class Source:
         """What decoders open."""
         return self.data if isinstance(self.data, str) else io.BytesIO(self.data)
 
+    def open(self) -> BinaryIO:
+        """The bytes, to be read and closed."""
+        return open(self.data, "rb") if isinstance(self.data, str) else io.BytesIO(self.data)
+
 
 def describe(value: object) -> str:
     """How error messages call a value."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from omni_plugin_video import adapter as module
-from omni_plugin_video.adapter import VideoAdapter
-from omni_plugin_video.temporal import SecondPositions, StepPositions
 from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
 from omni_plugin_image.adapter import ImageAdapter
+from omni_plugin_video import adapter as module
+from omni_plugin_video.adapter import VideoAdapter
+from omni_plugin_video.temporal import SecondPositions, StepPositions
 
 BASE = dict(width=32, num_heads=4, num_layers=2, image_size=32)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from omni_plugin_video import decoding
-from omni_plugin_video.io import load
 from video_fixture import all_frames, numbers, write_film
 
 from omni.errors import ConfigError, InputError
+from omni_plugin_video import decoding
+from omni_plugin_video.io import load
 
 VARIABLE = [0, 40, 80, 500, 540, 1000, 1040, 1080, 3000, 3040]
 PLAIN = {
@@ -128,8 +128,37 @@ def test_without_decord_the_frames_are_the_same(tmp_path: Path, monkeypatch: pyt
     whole = all_frames(load(path, backend="decord"))
     monkeypatch.setitem(sys.modules, "decord", None)
     assert np.array_equal(all_frames(load(path)), whole)
-    with pytest.raises(ConfigError, match="pip install decord2"):
+    with pytest.raises(ConfigError, match="pip install 'decord2"):
         all_frames(load(path, backend="decord"))
+
+
+def test_versions_of_decord_that_give_wrong_frames_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import decord
+
+    path = write_film(tmp_path / "a.mp4")
+    whole = sequential(path)
+    monkeypatch.setattr(decord, "__version__", "3.4.0")
+    monkeypatch.setattr(decord, "VideoReader", None)
+    assert np.array_equal(all_frames(load(path)), whole)
+    with pytest.raises(ConfigError, match="3.4.0 is not used"):
+        all_frames(load(path, backend="decord"))
+
+
+def test_frames_that_an_edit_list_leaves_out(tmp_path: Path) -> None:
+    """A film cut without encoding it anew starts at a keyframe before the cut; what precedes the cut is not shown."""
+    path = write_film(tmp_path / "a.mp4", options={"preset": "ultrafast", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    place = data.index(b"elst") + 4 + 4 + 4 + 4  # version, count, duration, then the first shown tick
+    stream_ticks = int(round(0.08 / float(av.open(str(path)).streams.video[0].time_base)))
+    data[place : place + 4] = stream_ticks.to_bytes(4, "big")
+    path.write_bytes(data)
+    film, whole = load(path), sequential(path)
+    assert len(whole) == len(film) == 10 and numbers(whole) == list(range(2, 12))
+    assert np.array_equal(all_frames(film), whole) and abs(film.times_T[0]) < 0.01
+    for number in range(10):
+        assert np.array_equal(all_frames(film, [number])[0], whole[number])
 
 
 def test_where_decord_fails_midway_pyav_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

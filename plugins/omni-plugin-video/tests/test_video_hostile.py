@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omni_plugin_video.io import Part, load
 from video_fixture import all_frames, write_film
 
 from omni.data.processor import Processor
 from omni.errors import InputError
+from omni_plugin_video.io import Part, load
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "fast.mp4", "a.mkv", "a.avi", "a.webm"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omni_plugin_video.sampling import KINDS, Sampling
 
 from omni.errors import ConfigError, InputError
+from omni_plugin_video.sampling import KINDS, Sampling
 
 EVEN = np.arange(100) / 25  # four seconds
 

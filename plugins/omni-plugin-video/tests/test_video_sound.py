@@ -7,9 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omni_plugin_video.films import FilmManifest
-from omni_plugin_video.io import Part
-from omni_plugin_video.sound import sound_of, split
 from video_fixture import RATE, write_film
 
 from omni.data.datasets import ProcessedDataset
@@ -17,6 +14,9 @@ from omni.data.processor import Processor
 from omni.errors import ConfigError, InputError
 from omni.plugin.catalog import get_catalog
 from omni.types import Sample
+from omni_plugin_video.films import FilmManifest
+from omni_plugin_video.io import Part
+from omni_plugin_video.sound import sound_of, split
 
 
 def pitch(array: np.ndarray, rate: int) -> float:

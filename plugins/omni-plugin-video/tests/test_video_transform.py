@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omni_plugin_video import decoding
-from omni_plugin_video.io import Part, load, sample
-from omni_plugin_video.transform import VideoBasic
 from torch.utils.data import DataLoader
 from video_fixture import BLUE_STEP, all_frames, write_film
 
@@ -17,6 +14,9 @@ from omni.data.processor import Processor
 from omni.errors import ConfigError
 from omni_plugin_image.io import RgbArray
 from omni_plugin_image.transform import CLIP_MEAN, CLIP_STD, ImageBasic
+from omni_plugin_video import decoding
+from omni_plugin_video.io import Part, load, sample
+from omni_plugin_video.transform import VideoBasic
 
 
 def levels(pixels_TCHW: torch.Tensor) -> torch.Tensor:
