@@ -1,0 +1,1 @@
+"""Radiographs for omni. Research software, not a medical device."""
