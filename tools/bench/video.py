@@ -20,25 +20,30 @@ from tools.bench.timing import interleave, row
 
 SIDE, TARGET = 224, 0.9
 RATE = 25
-CLIPS = ((340, 256, 10), (640, 360, 10), (1280, 720, 10))  # width, height, seconds: Kinetics' usual size first
+SECONDS = 10
+# width, height, bits a second: what films of these sizes from the web usually have; Kinetics' usual size first
+CLIPS = ((340, 256, 600_000), (640, 360, 1_000_000), (1280, 720, 2_500_000))
+GRAIN = 6  # of 255, on every pixel of every frame
 
 
-def write_clip(path: Path, width: int, height: int, seconds: int, *, seed: int = 0) -> Path:
-    """H.264 of drifting noise at several scales, at about the bit rate of films from the web."""
-    draw = np.random.default_rng(seed)
-    canvas = np.zeros((height + 2 * seconds * RATE, width + seconds * RATE, 3), np.float32)
+def write_clip(path: Path, width: int, height: int, bits: int, *, seed: int = 0) -> Path:
+    """H.264 of drifting noise at several scales with grain, at the given bit rate."""
+    draw, frames = np.random.default_rng(seed), SECONDS * RATE
+    canvas = np.zeros((height + 2 * frames, width + frames, 3), np.float32)
     for scale in (4, 16, 64):
         coarse = draw.random((canvas.shape[0] // scale + 1, canvas.shape[1] // scale + 1, 3), np.float32)
         canvas += scale * np.repeat(np.repeat(coarse, scale, 0), scale, 1)[: canvas.shape[0], : canvas.shape[1]]
-    pixels = (canvas / canvas.max() * 255).astype(np.uint8)
+    pixels = (canvas / canvas.max() * 255).astype(np.int16)
+    grain = draw.integers(-GRAIN, GRAIN + 1, (height + 97, width + 89, 1), dtype=np.int16)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"preset": "veryfast", "crf": "26", "g": "250"}
-        for number in range(seconds * RATE):
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", bits
+        stream.options = {"preset": "veryfast", "g": "250"}
+        for number in range(frames):
+            y, x = number * 31 % 97, number * 17 % 89
             view = pixels[2 * number : 2 * number + height, number : number + width]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24")
-            container.mux(stream.encode(frame))
+            noisy = (view + grain[y : y + height, x : x + width]).clip(0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
         container.mux(stream.encode())
     return path
 
@@ -92,9 +97,9 @@ def bench_video(*, repeats: int = 9) -> list[dict[str, Any]]:
     rows = []
     try:
         with tempfile.TemporaryDirectory() as folder:
-            for width, height, seconds in CLIPS:
-                path = write_clip(Path(folder) / f"{width}.mp4", width, height, seconds)
-                what = f"{seconds} s of {width} x {height} ({path.stat().st_size / 1e6:.1f} MB)"
+            for width, height, bits in CLIPS:
+                path = write_clip(Path(folder) / f"{width}.mp4", width, height, bits)
+                what = f"{SECONDS} s of {width} x {height} ({path.stat().st_size / 1e6:.1f} MB)"
                 for threads in (1, 0):
                     rows.extend(_compare(path, what, frames=8, threads=threads, repeats=repeats))
     finally:
