@@ -14,6 +14,8 @@ from omni.errors import InputError
 ROWS, COLUMNS = 512, 4096  # of a tile: 8 MiB of scores
 THRESHOLDS = 2**20  # right candidates handled at a time
 GATHERED = 2**22  # numbers of embeddings gathered at a time
+DENSE = 1 / 64  # part of right pairs from which multiplying everything is faster than gathering embeddings
+KEPT = 2**22  # scores up to which the product is kept for counting
 LOOP_MAX = 8  # right candidates a query up to which comparing beats sorting
 TIE = 1e-6  # of |query| x |longest candidate|: scores that near are equal; products in float32 differ by up to 5e-7
 
@@ -102,9 +104,10 @@ def rank_positives(
     for block in _blocks(positives.count_Q, rows):
         block_QE = queries[block]
         row_P, candidate_P = positives.pairs(block)
-        right_QP = _right_scores(block_QE, candidates, row_P, candidate_P)
+        tiles = _Tiles(block_QE, candidates, row_P, candidate_P, columns)
+        right_QP = tiles.right_scores()
         limit_QP = right_QP - (TIE * longest) * block_QE.norm(dim=1)[:, None]
-        wrong_QP = _count_wrong(block_QE, candidates, limit_QP, row_P, candidate_P, columns)
+        wrong_QP = tiles.count_wrong(limit_QP)
         place = torch.arange(1, right_QP.shape[1] + 1, dtype=torch.float64)
         precision = (place / (place + wrong_QP)).masked_fill(torch.isinf(right_QP), 0.0)
         best_Q[block] = 1 + wrong_QP[:, 0]
@@ -158,48 +161,82 @@ def _blocks(count_Q: Tensor, rows: int) -> Iterator[Tensor]:
         start = stop
 
 
-def _right_scores(queries_QE: Tensor, candidates_CE: Tensor, row_P: Tensor, candidate_P: Tensor) -> Tensor:
-    """(Q, most right candidates) float32, descending, filled up with -inf."""
-    step = max(1, GATHERED // max(1, queries_QE.shape[1]))
-    scores_P = torch.cat(
-        [
-            torch.einsum("pe,pe->p", queries_QE[row_P[i : i + step]], candidates_CE[candidate_P[i : i + step]])
-            for i in range(0, len(row_P), step)
-        ]
-    )
-    count_Q = torch.bincount(row_P, minlength=len(queries_QE))
-    first_Q = count_Q.cumsum(0) - count_Q
-    made = torch.full((len(queries_QE), int(count_Q.max())), float("-inf"))
-    made[row_P, torch.arange(len(row_P)) - first_Q[row_P]] = scores_P
-    return made.sort(dim=1, descending=True).values
+class _Tiles:
+    """The scores of some queries, a tile of candidates at a time.
 
+    Args:
+        row_P, candidate_P: the right pairs, by query.
+        columns: of a tile.
+    """
 
-def _count_wrong(
-    queries_QE: Tensor, candidates_CE: Tensor, limit_QP: Tensor, row_P: Tensor, candidate_P: Tensor, columns: int
-) -> Tensor:
-    """(Q, P) int64: wrong candidates whose score is at least the limit."""
-    by_candidate = torch.argsort(candidate_P)
-    row_P, candidate_P = row_P[by_candidate], candidate_P[by_candidate].contiguous()
-    edges = torch.arange(0, len(candidates_CE) + columns, columns)
-    split = torch.searchsorted(candidate_P, edges).tolist()
-    many = limit_QP.shape[1] > LOOP_MAX
-    total_QP = torch.zeros(limit_QP.shape, dtype=torch.long)
-    scratch = torch.empty(len(queries_QE) * min(columns, len(candidates_CE)))
-    for tile, start in enumerate(range(0, len(candidates_CE), columns)):
-        scores_QC = queries_QE @ candidates_CE[start : start + columns].T
-        here = slice(split[tile], split[tile + 1])
-        scores_QC[row_P[here], candidate_P[here] - start] = float("-inf")
-        if many:
-            total_QP += _at_least(scores_QC, limit_QP)
-            continue
-        flags_QC = scratch[: scores_QC.numel()].view_as(scores_QC)
-        for place in range(limit_QP.shape[1]):  # 0.0 and 1.0 add up exactly, and faster than booleans
-            torch.ge(scores_QC, limit_QP[:, place, None], out=flags_QC)
-            total_QP[:, place] += flags_QC.sum(1).long()
-    return total_QP
+    def __init__(
+        self, queries_QE: Tensor, candidates_CE: Tensor, row_P: Tensor, candidate_P: Tensor, columns: int
+    ) -> None:
+        self.queries_QE, self.candidates_CE, self.columns = queries_QE, candidates_CE, columns
+        self.row_P, self.candidate_P = row_P, candidate_P
+        self.order = torch.argsort(candidate_P)
+        edges = torch.arange(0, len(candidates_CE) + columns, columns)
+        self.split = torch.searchsorted(candidate_P[self.order].contiguous(), edges).tolist()
+        pairs = len(queries_QE) * len(candidates_CE)
+        self.dense, self.keep = len(row_P) >= DENSE * pairs, pairs <= KEPT
+        self.kept: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, Tensor]]]:
+        """(Q, C) scores, which right pairs are among them, and where."""
+        for tile, start in enumerate(range(0, len(self.candidates_CE), self.columns)):
+            if tile < len(self.kept):
+                scores_QC = self.kept[tile]
+            else:
+                scores_QC = self.queries_QE @ self.candidates_CE[start : start + self.columns].T
+            here = self.order[self.split[tile] : self.split[tile + 1]]
+            yield scores_QC, here, (self.row_P[here], self.candidate_P[here] - start)
+
+    def right_scores(self) -> Tensor:
+        """(Q, most right candidates) float32, descending, filled up with -inf."""
+        scores_P = self._from_tiles() if self.dense else self._pair_by_pair()
+        count_Q = torch.bincount(self.row_P, minlength=len(self.queries_QE))
+        first_Q = count_Q.cumsum(0) - count_Q
+        made = torch.full((len(count_Q), int(count_Q.max())), float("-inf"))
+        made[self.row_P, torch.arange(len(self.row_P)) - first_Q[self.row_P]] = scores_P
+        return _sorted(made).flip(1)
+
+    def _from_tiles(self) -> Tensor:
+        scores_P = torch.empty(len(self.row_P))
+        for scores_QC, here, place in self:
+            scores_P[here] = scores_QC[place].cpu()
+            if self.keep:
+                self.kept.append(scores_QC)
+        return scores_P
+
+    def _pair_by_pair(self) -> Tensor:
+        step = max(1, GATHERED // max(1, self.queries_QE.shape[1]))
+        parts = zip(self.row_P.split(step), self.candidate_P.split(step), strict=True)
+        return torch.cat(
+            [torch.einsum("pe,pe->p", self.queries_QE[row], self.candidates_CE[item]) for row, item in parts]
+        )
+
+    def count_wrong(self, limit_QP: Tensor) -> Tensor:
+        """(Q, P) int64: wrong candidates whose score is at least the limit."""
+        many = limit_QP.shape[1] > LOOP_MAX
+        total_QP = torch.zeros(limit_QP.shape, dtype=torch.long)
+        scratch = torch.empty(len(self.queries_QE) * min(self.columns, len(self.candidates_CE)))
+        for scores_QC, _, place in self:
+            scores_QC[place] = float("-inf")
+            if many:
+                total_QP += _at_least(scores_QC, limit_QP)
+                continue
+            flags_QC = scratch[: scores_QC.numel()].view_as(scores_QC)
+            for right in range(limit_QP.shape[1]):  # 0.0 and 1.0 add up exactly, and faster than booleans
+                torch.ge(scores_QC, limit_QP[:, right, None], out=flags_QC)
+                total_QP[:, right] += flags_QC.sum(1).long()
+        return total_QP
 
 
 def _at_least(scores_QC: Tensor, limit_QP: Tensor) -> Tensor:
-    """(Q, P) int64: scores at or above each limit, by sorting: numpy sorts short rows ten times faster than torch."""
-    rising_QC = torch.from_numpy(np.sort(scores_QC.cpu().numpy(), axis=1))
-    return scores_QC.shape[1] - torch.searchsorted(rising_QC, limit_QP)
+    """(Q, P) int64: scores at or above each limit, by sorting."""
+    return scores_QC.shape[1] - torch.searchsorted(_sorted(scores_QC), limit_QP)
+
+
+def _sorted(scores_QC: Tensor) -> Tensor:
+    """Rising in every row: numpy sorts short rows ten times faster than torch."""
+    return torch.from_numpy(np.sort(scores_QC.cpu().numpy(), axis=1))
