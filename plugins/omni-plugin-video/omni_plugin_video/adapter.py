@@ -16,7 +16,7 @@ from omni_plugin_video.stems import build_stem
 from omni_plugin_video.temporal import SecondPositions, StepPositions
 
 TIMES = ("steps", "seconds")
-STEM_CELLS = 1 << 12  # cells that a stem takes at once where no gradient is needed
+STEM_CELLS = 1 << 10  # cells that a stem takes at once where no gradient is needed
 
 
 class VideoAdapter(ModalityAdapter):
@@ -143,16 +143,23 @@ class VideoAdapter(ModalityAdapter):
 
     def _film(self, cells: Tensor, place_HWD: Tensor) -> Tensor:
         """(steps, tokens a step, D) of one film; in blocks of steps where no gradient needs the parts."""
-        rows, columns = cells.shape[1:3]
-        block = max(1, STEM_CELLS // (rows * columns)) if not torch.is_grad_enabled() else len(cells)
-        made = []
-        for part in cells.split(block):
-            tokens = self.stem(part.to(self.class_token.dtype))
-            tokens = tokens + place_HWD.to(tokens.dtype)
-            if self.merge > 1:
-                tokens = tokens.unflatten(2, (-1, self.merge)).unflatten(1, (-1, self.merge)).mean((2, 4))
-            made.append(tokens.flatten(1, 2))
-        return torch.cat(made)
+        if torch.is_grad_enabled():
+            return self._cells(cells, place_HWD)
+        block = max(1, STEM_CELLS // (cells.shape[1] * cells.shape[2]))
+        made: Tensor | None = None
+        for start in range(0, len(cells), block):
+            part = self._cells(cells[start : start + block], place_HWD)
+            made = part.new_empty(len(cells), *part.shape[1:]) if made is None else made
+            made[start : start + len(part)] = part  # into one tensor: many small ones would pin the freed memory
+        assert made is not None, "a film has at least one step"
+        return made
+
+    def _cells(self, cells: Tensor, place_HWD: Tensor) -> Tensor:
+        tokens = self.stem(cells.to(self.class_token.dtype))
+        tokens = tokens + place_HWD.to(tokens.dtype)
+        if self.merge > 1:
+            tokens = tokens.unflatten(2, (-1, self.merge)).unflatten(1, (-1, self.merge)).mean((2, 4))
+        return tokens.flatten(1, 2)
 
     def _sequence(self, cells_BTND: Tensor, times_BT: Tensor, steps_B: list[int], columns: int) -> TokenSequence:
         batch, steps, count = cells_BTND.shape[:3]

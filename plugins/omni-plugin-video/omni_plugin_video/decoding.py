@@ -14,6 +14,7 @@ from omni_plugin_video.source import Source
 RIGHT_DECORD = "2."  # decord2 from 3.0 to 3.4 at least gives up skipping frames where decoding is slow: wrong frames
 BACKENDS = ("auto", "decord", "pyav")
 BLOCK_PIXELS = 4 * 1280 * 720  # frames are handed on in blocks, so that a long film is never held as a whole
+DECORD_BLOCKS = 8  # more are read by PyAV: decord's memory grows with what it has read
 
 
 def decode(
@@ -22,7 +23,8 @@ def decode(
     """The frames ``indices``, upright RGB, block by block.
 
     decord reads what it is known to read rightly (``Probe.plain``) and, where it fails or is not installed, PyAV does;
-    PyAV reads all else: turned pictures, more than 8 bits, transport streams, files without presentation stamps.
+    PyAV reads all else (turned pictures, more than 8 bits, transport streams, files without presentation stamps) and
+    large parts of long films.
 
     Args:
         source, probe: the film.
@@ -41,7 +43,8 @@ def decode(
         raise ConfigError(f"The video loader's backend is one of {', '.join(BACKENDS)}, not {backend!r}.")
     step = max(1, BLOCK_PIXELS // (probe.height * probe.width))
     blocks = [indices[start : start + step] for start in range(0, len(indices), step)]
-    reader = _decord_reader(source, probe, num_threads, backend) if backend != "pyav" else None
+    pyav = backend == "pyav" or (backend == "auto" and (not probe.plain or len(blocks) > DECORD_BLOCKS))
+    reader = None if pyav else _decord_reader(source, probe, num_threads, backend)
     done = 0
     if reader is not None:
         for block in blocks:
@@ -59,8 +62,6 @@ def decode(
 
 def _decord_reader(source: Source, probe: Probe, num_threads: int, backend: str) -> Any:
     """A decord reader, or None where PyAV is to read."""
-    if backend == "auto" and not probe.plain:
-        return None
     try:
         import decord
     except Exception as error:  # also a library that cannot be loaded

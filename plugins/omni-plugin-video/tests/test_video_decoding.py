@@ -185,5 +185,9 @@ def test_decord_reads_by_default_what_it_can(tmp_path: Path, monkeypatch: pytest
     path = write_film(tmp_path / "a.mp4")
     monkeypatch.setattr(decoding, "_pyav_frames", None)
     assert len(all_frames(load(path))) == 12
+    monkeypatch.setattr(decoding, "BLOCK_PIXELS", 48 * 64)  # more blocks than decord is given
+    with pytest.raises(TypeError):
+        all_frames(load(path))
+    assert len(all_frames(load(path), [1, 2])) == 2
     with pytest.raises(InputError, match="auto, decord, pyav"):
         load(path, backend="ffmpeg")
