@@ -109,3 +109,25 @@ def test_a_manifest_of_films(tmp_path: Path) -> None:
         FilmManifest(manifest, column="film", video="audio")
     with pytest.raises(ConfigError, match="no column 'begin'"):
         FilmManifest(manifest, column="film", start_column="begin")
+
+
+def test_embeddings_of_films_with_and_without_sound(tmp_path: Path) -> None:
+    from omni.core.model import ModelConfig, OmniModel
+    from omni.encoding import encode_values
+
+    adapters = {"video": {"image_size": 32}, "audio": {"stem": "log_mel", "position_groups": 4}}
+    config = ModelConfig(
+        width=32,
+        num_layers=1,
+        num_heads=2,
+        ffn_width=64,
+        embedding_width=8,
+        slots={"video": "video", "audio": "audio"},
+        adapters=adapters,
+    )
+    model, made = OmniModel(config).eval(), processor()
+    paths = [write_film(tmp_path / "mute.mp4"), write_film(tmp_path / "loud.mkv", sound="flac")]
+    sounds = [sound_of(path) for path in paths]
+    assert encode_values(model, made, "video", paths, num_workers=0).isfinite().all()
+    embedded = encode_values(model, made, "audio", sounds, allow_missing=True, num_workers=0)
+    assert embedded.isnan().all(1).tolist() == [True, False] and embedded[1].isfinite().all()
