@@ -24,7 +24,7 @@ PLUGINS = {
     **dict.fromkeys(JPEG2000, "pylibjpeg"),
     **dict.fromkeys(JPEG, "gdcm"),
     uid.JPEGBaseline8Bit: "pillow",
-    uid.RLELossless: "pylibjpeg",
+    uid.RLELossless: "pydicom",  # 0.2 s for 3.6 million pixels, and no crash on damaged files
 }
 SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 DEFLATED = str(uid.DeflatedExplicitVRLittleEndian).encode()
@@ -201,7 +201,7 @@ def _decoded(dataset: Dataset, name: str, syntax: str, index: int) -> np.ndarray
     if plugin not in decoder.available_plugins:
         raise MissingDependencyError(
             f"The {name} is compressed as {uid.UID(syntax).name}, but its decoder is missing or damaged: pip install "
-            "--force-reinstall python-gdcm pylibjpeg pylibjpeg-openjpeg pylibjpeg-rle pillow."
+            "--force-reinstall python-gdcm pylibjpeg pylibjpeg-openjpeg pillow."
         )
     values = None
     try:

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from omni_plugin_xray.display import Window
-from omni_plugin_xray.io import load, read_metadata
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
@@ -17,6 +15,8 @@ from pydicom.pixels.processing import apply_windowing
 from xray_files import dicom, encode, make, through_gdcm, values
 
 from omni.errors import ConfigError, InputError, MissingDependencyError
+from omni_plugin_xray.display import Window
+from omni_plugin_xray.io import load, read_metadata
 
 
 def exact(stored: np.ndarray) -> np.ndarray:
