@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from omni.embedding_parts import Part, PartFolder
 from omni.encoding import loading_threads
 from omni.errors import InputError
 from omni.processes import Processes
+from omni.threads import single_threaded_pool
 from omni.types import Sample
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class EmbeddingWorker:
         self.folder, self.batch_size, self.part_items = folder, batch_size, part_items
         self.skips, self.keep_meta, self.processes, self.advance = skips, keep_meta, processes, advance
         workers, self.ahead = loading_threads(self.model.device, num_workers)
-        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="omni-load") if workers > 0 else None
+        self.pool = single_threaded_pool(workers, "omni-load") if workers > 0 else None
         self.pending: deque[Callable[[], None]] = deque()
 
     def run(self, groups: Iterable[Group]) -> None:

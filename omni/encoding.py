@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from omni.data.collate import presence
 from omni.data.processor import Processor
 from omni.dtypes import cast_inputs
 from omni.errors import ConfigError, InputError
+from omni.threads import single_threaded_pool
 
 MAX_WORKERS = 16
 LOOKAHEAD = 3  # batches that are being prepared while the model works
@@ -103,7 +104,7 @@ def prepare_batches(
         for chunk in chunks:
             yield _collate(processor, [_process(processor, rows[i], places[i]) for i in chunk])
         return
-    pool = ThreadPoolExecutor(min(workers, max(1, len(rows))), thread_name_prefix="omni-load")
+    pool = single_threaded_pool(min(workers, max(1, len(rows))), "omni-load")
     pending: deque[list[Future]] = deque()
     try:
         for number in range(len(chunks)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from omni.data.processor import Processor
 from omni.encoding import cores
 from omni.errors import ConfigError, InputError, OmniError
 from omni.progress import Progress, show_progress
+from omni.threads import single_threaded_pool
 from omni.types import Sample
 
 AHEAD = 64  # samples read while earlier ones are being decoded
@@ -72,7 +73,7 @@ def check_dataset(
     """
     checker = _Checker(dict(slots) if slots is not None else None, processor, on_item)
     group = group_of(dataset, [])
-    with ThreadPoolExecutor(num_workers or cores(), thread_name_prefix="omni-check") as pool:
+    with single_threaded_pool(num_workers or cores(), "omni-check") as pool:
         with show_progress("check", group.nominal or 0, progress) as advance:
             waiting: deque[tuple[int, Sample, dict[str, Future]]] = deque()
             for position, ticket in enumerate(_until_broken(group.tickets(0), checker)):
