@@ -18,6 +18,7 @@ KINDS = {
 FULL_SCALE = {"u1": 2.0**7, "<i2": 2.0**15, "<i3": 2.0**31, "<i4": 2.0**31, "<f4": 1.0, "<f8": 1.0}
 UNKNOWN_SIZE = 2**31  # and more: written to a pipe, where the size was not known
 BLOCK = 1 << 14
+PRODUCT_BLOCK = 1 << 12  # small enough for one thread in any BLAS: the loader's callers have threads of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,8 @@ def _with_samples(header: bytes | None, data: bytes | mmap, start: int, size: in
 def mono(data: bytes | mmap, layout: Layout) -> np.ndarray:
     """The mean of all channels, (frames,) float32, a copy; integers are divided by their full range."""
     samples = np.empty(layout.frames, np.float32)
+    if layout.kind == "<f4" and layout.channels > 1:
+        return _mean_by_product(data, layout, samples)
     channels = [_channel(data, layout, number) for number in range(layout.channels)]
     scale = np.float32(1 / (FULL_SCALE[layout.kind] * layout.channels))
     middle = np.float32(128 * layout.channels if layout.kind == "u1" else 0)
@@ -97,6 +100,17 @@ def mono(data: bytes | mmap, layout: Layout) -> np.ndarray:
                 total -= middle
             if scale != 1.0:
                 total *= scale
+    return samples
+
+
+def _mean_by_product(data: bytes | mmap, layout: Layout, samples: np.ndarray) -> np.ndarray:
+    """Floats need no conversion, and a product reads interleaved channels in one pass."""
+    size, parts = layout.frames * layout.channels, np.full(layout.channels, 1 / layout.channels, np.float32)
+    frames_TC = np.frombuffer(data, layout.kind, size, layout.start).reshape(layout.frames, layout.channels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, layout.frames, PRODUCT_BLOCK):
+            block = slice(start, start + PRODUCT_BLOCK)
+            np.matmul(frames_TC[block], parts, out=samples[block])
     return samples
 
 
