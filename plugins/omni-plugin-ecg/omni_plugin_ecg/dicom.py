@@ -14,7 +14,7 @@ from omni.errors import InputError
 from omni_plugin_ecg.leads import SCP_NUMBERS, lead_of
 from omni_plugin_ecg.recording import Options, Raw
 
-_SAMPLE_BYTES = {"SS": 2, "US": 2, "SB": 1, "UB": 1, "SL": 4, "UL": 4, "MB": 1, "AB": 1}
+_SAMPLE_BYTES = {"SS": 2, "US": 2, "SB": 1, "UB": 1, "SL": 4, "UL": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,15 @@ def read(data: bytes, options: Options, *, name: str) -> Raw:
     Raises:
         InputError: not DICOM, without a waveform, cut off, uncalibrated, or with several groups to choose from.
     """
-    dataset = _dataset(data, name)
-    groups = list(dataset.get("WaveformSequence") or [])
-    if not groups:
-        kind = dataset.get("Modality") or "unknown"
-        raise InputError(f"The {name} holds no waveform (its modality is {kind}); give an ECG.")
     try:
-        return _group(dataset, _choose(groups, options, name), options, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # elements are converted, and complained about, when they are asked for
+            dataset = _dataset(data, name)
+            groups = list(dataset.get("WaveformSequence") or [])
+            if not groups:
+                kind = dataset.get("Modality") or "unknown"
+                raise InputError(f"The {name} holds no waveform (its modality is {kind}); give an ECG.")
+            return _group(dataset, _choose(groups, options, name), options, name)
     except InputError:
         raise
     except Exception as error:  # any element may be of another type than the standard says
@@ -58,33 +60,43 @@ def statement(data: bytes, *, name: str = "DICOM file") -> Statement:
     """The device's measurements, marked points and text (C.10.10, Waveform Annotation).
 
     Raises:
-        InputError: not DICOM.
+        InputError: not DICOM, or damaged.
     """
+    dataset = _dataset(data, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _statement(dataset.get("WaveformAnnotationSequence") or [])
+    except Exception as error:  # any element may be of another type than the standard says
+        raise InputError(f"The annotations of the {name} cannot be read: {type(error).__name__}: {error}.") from error
+
+
+def _statement(items: Any) -> Statement:
     measurements: dict[str, tuple[float, str]] = {}
     points, text = [], []
-    for item in _dataset(data, name).get("WaveformAnnotationSequence") or []:
+    for item in items:
         concept = item.get("ConceptNameCodeSequence")
         label = str(concept[0].get("CodeMeaning", "")) if concept else ""
         if item.get("UnformattedTextValue"):
             text.append(str(item.UnformattedTextValue))
-        if label and item.get("NumericValue") is not None:
+        values, places = (_as_list(item.get(key)) for key in ("NumericValue", "ReferencedSamplePositions"))
+        if label and values:
             units = item.get("MeasurementUnitsCodeSequence")
-            values = item.NumericValue if isinstance(item.NumericValue, (list, tuple)) else [item.NumericValue]
             measurements[label] = (float(values[0]), str(units[0].get("CodeValue", "")) if units else "")
-        places = item.get("ReferencedSamplePositions")
-        if label and places is not None:
-            places = places if isinstance(places, (list, tuple)) else [places]
-            points.extend((int(item.get("AnnotationGroupNumber", 0)), label, int(place)) for place in places)
+        group = int(item.get("AnnotationGroupNumber") or 0)
+        points.extend((group, label, int(place)) for place in places if label)
     return Statement(measurements=measurements, points=tuple(points), text=tuple(text))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if hasattr(value, "__iter__") else [value]
 
 
 def _dataset(data: bytes, name: str) -> Any:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(io.BytesIO(data))
+        return pydicom.dcmread(io.BytesIO(data))
     except Exception as error:  # a damaged file can raise anything here
         raise InputError(f"The {name} cannot be read as DICOM: {type(error).__name__}: {error}.") from error
 
@@ -124,7 +136,7 @@ def _group(dataset: Any, index: int, options: Options, name: str) -> Raw:
     if not wide or wide * 8 != int(group.WaveformBitsAllocated):
         raise InputError(
             f"The {name} has samples of {group.WaveformBitsAllocated} bits called "
-            f"{group.WaveformSampleInterpretation!r}, which do not fit together; export it again."
+            f"{group.WaveformSampleInterpretation!r}, which cannot be read; export it as 16-bit integers."
         )
     if len(group.get("WaveformData") or b"") < count * samples * wide:
         raise InputError(
@@ -135,8 +147,6 @@ def _group(dataset: Any, index: int, options: Options, name: str) -> Raw:
     if len(definitions) != count:
         raise InputError(f"The {name} has {count} channels and describes {len(definitions)}; export it again.")
     stored_TC = pydicom.waveforms.multiplex_array(dataset, index, as_raw=True)
-    if group.WaveformSampleInterpretation in ("MB", "AB"):
-        raise InputError(f"The {name} holds sound-coded samples (mu-law, A-law); export it linearly.")
     scaled = [_scaled(stored_TC[:, number], channel, number, name) for number, channel in enumerate(definitions)]
     padding = group.get("WaveformPaddingValue")
     valid = None

@@ -34,7 +34,11 @@ def _read(data: bytes, wide: int, name: str) -> Raw:
     import edfio
 
     # BDF is decoded eagerly, from a stream only; EDF's signals are converted as they are asked for.
-    file = edfio.read_edf(data, header_encoding="latin-1") if wide == 2 else edfio.read_bdf(data)
+    file = (
+        edfio.read_edf(data, header_encoding="latin-1")
+        if wide == 2
+        else edfio.read_bdf(data, header_encoding="latin-1")
+    )
     if not file.is_continuous:
         raise InputError(
             f"The {name} was interrupted (EDF+D): its records do not follow each other; export one stretch."

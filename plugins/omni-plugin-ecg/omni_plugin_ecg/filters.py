@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
-from scipy import ndimage, signal
+from scipy import interpolate, ndimage, signal
 
-MOST_RATIO = 2000  # a ratio of rates is rounded to one of numbers up to this: at most 3e-7 off
+MOST_RATIO = 10_000  # numerator and denominator of ratios for which one polyphase filter is made
+SAME_RATIO = 1e-9  # relative; rounding of rates that are no binary fractions
+OVERSAMPLING = 4
 NOTCH_Q = 30.0
 MEDIANS_SECONDS = (0.2, 0.6)  # longer than a QRS complex; longer than P to T (de Chazal et al. 2004)
 
@@ -74,7 +77,8 @@ def resample(
     signal_CT: np.ndarray, valid_CT: np.ndarray, *, rate: float, new_rate: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Another rate, by a polyphase filter (scipy.signal.resample_poly) on what a straight line from the first to the
-    last sample leaves over.
+    last sample leaves over. Rates without a small common ratio: four times the old rate by that filter, then cubic
+    splines.
 
     Args:
         signal_CT: mV without gaps.
@@ -86,11 +90,25 @@ def resample(
     """
     if rate == new_rate:
         return signal_CT, valid_CT
-    ratio = Fraction(new_rate / rate)
-    ratio = ratio.limit_denominator(MOST_RATIO) if ratio <= 1 else 1 / (1 / ratio).limit_denominator(MOST_RATIO)
-    made = signal.resample_poly(signal_CT, ratio.numerator, ratio.denominator, axis=1, padtype="line")
-    place = np.arange(made.shape[1]) * (ratio.denominator / ratio.numerator)
+    exact = Fraction(new_rate) / Fraction(rate)
+    ratio = exact.limit_denominator(MOST_RATIO)
+    place = np.arange(math.ceil(signal_CT.shape[1] * new_rate / rate - 1e-9)) * (rate / new_rate)
+    if ratio.numerator <= MOST_RATIO and abs(float(ratio / exact) - 1) < SAME_RATIO:
+        made = signal.resample_poly(signal_CT, ratio.numerator, ratio.denominator, axis=1, padtype="line")
+        made = made[:, : len(place)]
+    else:
+        made = _by_splines(signal_CT, place, ratio=new_rate / rate)
     last = signal_CT.shape[1] - 1
-    before = np.minimum(np.floor(place + 1e-9).astype(int), last)
-    after = np.minimum(np.ceil(place - 1e-9).astype(int), last)
+    before = np.minimum(np.floor(place + 1e-6).astype(int), last)
+    after = np.minimum(np.ceil(place - 1e-6).astype(int), last)
     return made, valid_CT[:, before] & valid_CT[:, after]
+
+
+def _by_splines(signal_CT: np.ndarray, place: np.ndarray, *, ratio: float) -> np.ndarray:
+    """Values at any places (in old samples), after a low-pass that takes out what a lower new rate cannot hold."""
+    if ratio < 1:
+        taps = signal.firwin(2 * round(10 / ratio) + 1, ratio, window=("kaiser", 5.0))
+        padded = np.pad(signal_CT, ((0, 0), (len(taps) // 2, len(taps) // 2)), mode="edge")
+        signal_CT = signal.oaconvolve(padded, taps[None], mode="valid", axes=1)
+    fine = signal.resample_poly(signal_CT, OVERSAMPLING, 1, axis=1, padtype="line")
+    return interpolate.CubicSpline(np.arange(fine.shape[1]) / OVERSAMPLING, fine, axis=1)(place)

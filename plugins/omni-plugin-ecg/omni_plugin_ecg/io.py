@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,11 +106,9 @@ def _read(value: Any, options: Options) -> Raw:
 
 
 def _read_path(value: str | os.PathLike[str], options: Options) -> Raw:
-    path = Path(os.fspath(value)) if not isinstance(os.fspath(value), bytes) else None
-    if path is not None and not path.is_file():
-        header = Path(f"{path}.hea")  # a record is often named without an ending
-        if "://" not in str(value)[:12] and header.is_file():
-            return wfdb_reader.read(checked_path(header), options)
+    text = os.fspath(value)
+    if isinstance(text, str) and "://" not in text[:12] and not os.path.exists(text) and os.path.isfile(f"{text}.hea"):
+        value = f"{text}.hea"  # a record is often named without an ending
     path = checked_path(value)
     suffix = path.suffix.lower()
     if KINDS.get(suffix) == "wfdb":

@@ -16,6 +16,7 @@ from omni_plugin_ecg.leads import LEADS, STANDARD
 MOST_SECONDS = 3600.0
 LEAST_SECONDS = 0.5
 MOST_CHANNELS = 512
+MOST_VALUES = 1 << 28  # samples of all channels together: 2 GiB in double precision
 RATES = (20.0, 100_000.0)
 PLAUSIBLE_MV = (0.03, 20.0)
 
@@ -105,6 +106,8 @@ class Options:
         if not 1 <= channels <= MOST_CHANNELS:
             raise InputError(f"The {name} announces {channels} channels; 1 to {MOST_CHANNELS} are read.")
         rate = rate or self.sample_rate or RATES[1]
+        if math.isfinite(samples) and channels * samples > MOST_VALUES:
+            raise InputError(f"The {name} announces {channels} channels of {samples:.0f} samples; cut it into pieces.")
         if not math.isfinite(samples) or samples > self.max_seconds * rate:
             raise InputError(
                 f"The {name} lasts {samples / rate:.0f} s, more than {self.max_seconds:g} s; cut it, or raise the "

@@ -33,7 +33,7 @@ def read(data: bytes, options: Options, *, name: str) -> Raw:
     import pandas as pd
 
     text = _decode(data, name)
-    settings, body = _settings(text, name)
+    settings, body = _settings(text.rstrip(), name)
     separator = _separator(body, name)
     header = _header(body, separator, name)
     try:
@@ -43,8 +43,7 @@ def read(data: bytes, options: Options, *, name: str) -> Raw:
             header=None,
             skiprows=1 if header else 0,
             decimal="," if separator == ";" and "." not in body else ".",
-            skip_blank_lines=True,
-            index_col=False,
+            skip_blank_lines=False,  # an empty line of a single lead is a missing sample
             na_values=[""],
             on_bad_lines="error",
         )
@@ -100,7 +99,7 @@ def _decode(data: bytes, name: str) -> str:
 def _settings(text: str, name: str) -> tuple[dict[str, str], str]:
     """Lines that start with # at the top, and the rest."""
     settings: dict[str, str] = {}
-    lines = text.splitlines(keepends=True)
+    lines = text.splitlines()
     start = 0
     while start < len(lines) and (not lines[start].strip() or lines[start].startswith("#")):
         found = _SETTING.match(lines[start])
@@ -113,7 +112,7 @@ def _settings(text: str, name: str) -> tuple[dict[str, str], str]:
             float(rate)
         except ValueError:
             raise InputError(f"The {name} gives {rate!r} as its sample_rate, which is no number.") from None
-    return settings, "".join(lines[start:])
+    return settings, "\n".join(lines[start:])
 
 
 def _separator(body: str, name: str) -> str:
@@ -128,7 +127,10 @@ def _separator(body: str, name: str) -> str:
 
 def _header(body: str, separator: str, name: str) -> list[str] | None:
     """The first row, if it is not numbers."""
-    row = next(csv.reader([body.split("\n", 1)[0].strip("\r")], delimiter=separator))
+    try:
+        row = next(csv.reader([body.split("\n", 1)[0]], delimiter=separator))
+    except csv.Error as error:
+        raise InputError(f"The first line of the {name} cannot be read: {error}.") from error
     numbers = [_is_number(cell) for cell in row]
     if all(numbers):
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib.image as image
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from scipy import signal as dsp
 
+from omni_plugin_ecg.drawing import draw
 from omni_plugin_ecg.io import load, read_statement
 from omni_plugin_ecg.leads import STANDARD
 from omni_plugin_ecg.recording import Ecg
@@ -122,6 +124,15 @@ def test_beats_stay_where_they_are_through_the_transform(path: str, ecg: Ecg, ra
     assert np.abs(found - original).max() <= 1000 / rate + 2
     height = item["signal_CT"][1].max().item()
     assert height == pytest.approx(float(ecg.signal_CT[1].max() - ecg.signal_CT[1].median()), rel=0.12)
+
+
+def test_it_is_drawn_to_scale(ecg: Ecg, tmp_path: Path) -> None:
+    pixels = image.imread(draw(ecg, tmp_path / "ecg.png", seconds=2.0, dots_per_inch=127))  # 5 pixels a millimetre
+    assert pixels.shape[1] == 2 * 2 * 25 * 5
+    dark = (pixels[..., :3].max(2) < 0.4)[: 22 * 5, 10 * 5 : 250]  # lead I, right of its name
+    rows = np.flatnonzero(dark.any(1))
+    lead = ecg.signal_CT[0, 400:2000]
+    assert (rows[-1] - rows[0]) / 50 == pytest.approx(float(lead.max() - lead.min()), abs=0.1)  # 50 pixels a millivolt
 
 
 def test_nothing_about_the_patient_is_kept(ecg: Ecg) -> None:
