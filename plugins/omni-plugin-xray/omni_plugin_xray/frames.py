@@ -157,7 +157,7 @@ def _check_compressed(dataset: Dataset, name: str, syntax: str, shape: tuple[int
         raise InputError(f"The {name} is cut off or damaged: its compressed picture is not all there. Copy it again.")
     if syntax == uid.RLELossless:
         return
-    if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
+    if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise InputError(f"The {name} is cut off: its compressed picture has no end. Copy or export it again.")
     found = _size_2000(frame) if syntax in JPEG2000 else _size_jpeg(frame)
     if found != shape:
