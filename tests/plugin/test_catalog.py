@@ -71,7 +71,8 @@ def test_pip_is_suggested_only_for_the_curated_names(alone: None, monkeypatch: p
     reset()
     assert "pip install omni-plugin-image" in message("modality", "image")
     assert "pip install omni-plugin-image" in message("modality", "imgae")
-    for stranger in ("lidar", "xray", "requests", "omni-plugin-lidar"):
+    assert "pip install omni-plugin-xray" in message("modality", "xray")
+    for stranger in ("lidar", "sonar", "requests", "omni-plugin-lidar"):
         assert "pip install" not in message("modality", stranger)
 
 
