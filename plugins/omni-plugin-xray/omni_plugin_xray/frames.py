@@ -12,6 +12,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 
 from omni.errors import InputError, MissingDependencyError
+from omni_plugin_xray import guarded
 from omni_plugin_xray.metadata import number
 from omni_plugin_xray.quiet import quiet
 
@@ -206,7 +207,12 @@ def _decoded(dataset: Dataset, name: str, syntax: str, index: int) -> np.ndarray
     values = None
     try:
         with quiet():
-            values, _ = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
+            if plugin == "gdcm":
+                fields = {tag: getattr(dataset, tag) for tag in guarded.FIELDS}
+                frame = get_frame(dataset.PixelData, index, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+                values = guarded.decode(fields, str(syntax), frame)
+            else:
+                values, _ = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
     except Exception:  # decoders raise many types, with texts of the file
         values = None
     if values is None:
