@@ -16,6 +16,7 @@ from xray_files import dicom, through_gdcm, values
 
 from omni.data.loaders import SlotLoader
 from omni.errors import InputError, OmniError
+from omni_plugin_xray import guarded
 from omni_plugin_xray.io import load, read_metadata
 
 
@@ -206,3 +207,23 @@ def test_arrays_whose_meaning_is_not_certain_are_refused() -> None:
     for value in ("https://example.com/a.dcm", b"", 3):
         with pytest.raises(InputError):
             load(value)
+
+
+def test_frames_that_end_the_decoders_process_are_refused_and_reading_goes_on(tmp_path: Path) -> None:
+    """Random damage of JPEG-LS until GDCM has fallen once."""
+    data = through_gdcm(dicom(values(64, 64, 8), bits=8), uid.JPEGLSLossless, tmp_path)
+    whole, generator = load(data).levels_HW, np.random.default_rng(7)
+    start, first = data.index(b"\xe0\x7f\x10\0") + 20, guarded._running().pid
+    for _ in range(3000):
+        broken = bytearray(data)
+        for at in generator.integers(start, len(data), generator.integers(1, 5)):
+            broken[at] = generator.integers(256)
+        try:
+            load(bytes(broken))
+        except InputError as error:
+            assert "radiograph of" in str(error)
+        if guarded._running().pid != first:
+            break
+    else:
+        pytest.fail("GDCM survived: it may be called directly again")
+    assert np.array_equal(load(data).levels_HW, whole)
