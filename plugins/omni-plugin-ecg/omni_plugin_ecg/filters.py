@@ -47,7 +47,8 @@ def remove_baseline(signal_CT: np.ndarray, *, rate: float, method: str, hertz: f
     if method == "median":
         base = signal_CT
         for seconds in MEDIANS_SECONDS:
-            base = ndimage.median_filter(base, size=(1, 2 * round(seconds * rate / 2) + 1), mode="nearest")
+            size = 2 * round(seconds * rate / 2) + 1  # row by row: scipy's filter of one dimension is far faster
+            base = np.stack([ndimage.median_filter(row, size=size, mode="nearest") for row in base])
         return signal_CT - base
     sections = signal.butter(2, hertz, "highpass", fs=rate, output="sos")
     return _both_ways(sections, signal_CT, pad=round(rate / hertz))
