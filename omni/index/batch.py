@@ -12,6 +12,8 @@ Error bound of a fast score a = <q~, g~> of rounded q~, g~ with real centred val
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ Best = tuple[np.ndarray, np.ndarray]  # scores and rows
 GROUP, COARSE = 32, 8  # items whose best score stands for them all; groups whose best stands for them, to find the cut
 TILE = 8192
 SCORES = 2**23  # held at a time
-QUERIES, RESCORED = 256, 2048  # queries, and candidates for exact scores, at a time
+QUERIES = 256  # at a time
 MIN_QUERIES, MIN_ITEMS, MAX_K = 4, 4096, 128
 CROWDED = 0.05  # part of a tile's groups that may stay; above it rounding does not tell items apart
 LARGEST = 1e30  # of the product of norms; beyond it a fast score could overflow
@@ -133,17 +135,21 @@ class RoundedGallery:
         query, row = kept
         order = torch.argsort(query)
         query, row = query[order], row[order]
-        scores = torch.empty(len(row))
-        for start in range(0, len(row), RESCORED):
-            piece = slice(start, start + RESCORED)
-            gallery = self.gallery_NE.index_select(0, row[piece])
-            scores[piece] = torch.linalg.vecdot(queries_QE.index_select(0, query[piece]), gallery)
         count_Q = torch.bincount(query, minlength=len(queries_QE))
         first_Q = count_Q.cumsum(0) - count_Q
+        scores = self._exact(queries_QE, torch.cat([first_Q, count_Q.sum()[None]]), row)
         table_QC = torch.full((len(count_Q), int(count_Q.max())), -torch.inf)
         table_QC[query, torch.arange(len(query)) - first_Q[query]] = scores
         best_QK, place_QK = table_QC.topk(k, dim=1)
         return best_QK.numpy(), row[first_Q[:, None] + place_QK].numpy()
+
+    def _exact(self, queries_QE: Tensor, edges: Tensor, row: Tensor) -> Tensor:
+        """Float32 scores of rows, query after query: products of chosen pairs, without copies of their vectors."""
+        size = (len(queries_QE), len(self.gallery_NE))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that sparse tensors are young
+            pairs = torch.sparse_csr_tensor(edges, row, torch.zeros(len(row)), size=size, check_invariants=False)
+            return torch.sparse.sampled_addmm(pairs, queries_QE, self.gallery_NE.T, beta=0.0).values()
 
 
 def _keys(scores_TQ: Tensor) -> Tensor:
