@@ -31,16 +31,23 @@ def list_datasets(as_json: Annotated[bool, AS_JSON] = False) -> None:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.markup import escape
+    from rich.padding import Padding
 
-    table = Table(Column("name", no_wrap=True), "slots", "splits", "licence", "obtained", "summary")
+    console = Console()
     for entry in entries:
         spec = entry.spec
         size = f" ({spec.bytes / 1e6:.1f} MB)" if spec.bytes else ""
-        slots = ", ".join(slot for slot, _ in spec.modalities) or "yours"
         told = ("Synthetic. " if spec.synthetic else "") + spec.summary
-        table.add_row(spec.name, slots, ", ".join(spec.splits), spec.license, spec.obtained + size, told)
-    Console().print(table)
+        facts = {
+            "slots": ", ".join(slot for slot, _ in spec.modalities) or "yours",
+            "splits": ", ".join(spec.splits),
+            "licence": spec.license,
+            "from": spec.obtained + size,
+        }
+        console.print(f"[bold]{escape(spec.name)}[/bold]  {escape(told)}", highlight=False)
+        details = "; ".join(f"{name}: {value}" for name, value in facts.items() if value)
+        console.print(Padding(escape(details), (0, 0, 0, 4)), highlight=False, style="dim")
 
 
 def _facts(spec: Any) -> dict[str, Any]:
