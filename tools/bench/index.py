@@ -57,7 +57,7 @@ def _compare(index: Any, bare: Any, queries: torch.Tensor) -> list[dict[str, Any
     title = f"search {index.embeddings().shape[0]:,} x {index.width}, {len(array)} queries / faiss flat"
     about = {"threads": torch.get_num_threads(), "faiss_default_s": default_s, "faiss_product_s": tuned_s}
     return [
-        row(f"{title}, as installed", ours_s, default_s, target=TARGET, reached=default_s / ours_s >= 3) | about,
+        row(f"{title}, as installed", first_s, default_s, target=TARGET, reached=default_s / first_s >= 3) | about,
         row(f"{title}, faster setting", ours_s, best_s, target="(told)", reached=best_s / ours_s >= 3) | about,
     ]
 
