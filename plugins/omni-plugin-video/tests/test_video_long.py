@@ -17,7 +17,7 @@ MOST_GIB = 1.5
 SECONDS, RATE = 600, 24
 
 EMBED = """
-import json, resource, sys, time
+import json, sys, time
 import torch
 torch.set_num_threads(1)
 from omni.core.model import ModelConfig, OmniModel
@@ -36,7 +36,7 @@ with torch.inference_mode():
     tokens = model.tokenize("video", inputs).tokens_BLD.shape[1]
     made = model.encode("video", inputs)
 print(json.dumps({
-    "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "frames": len(item["times_T"]),
+    "gib": int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 2**20, "frames": len(item["times_T"]),
     "tokens": tokens, "finite": bool(torch.isfinite(made).all()), "last_s": float(item["times_T"][-1]),
     "seconds": time.perf_counter() - start,
 }))
