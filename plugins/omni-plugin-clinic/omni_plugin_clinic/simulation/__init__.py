@@ -1,0 +1,1 @@
+"""How simclinic is made: latents, radiographs, ECGs, laboratory values, reports. Everything is simulated."""
