@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import os
@@ -96,22 +97,39 @@ class JsonLines:
 
 
 class TableRows:
-    """CSV or TSV with a header line, in memory; an empty field is a missing value."""
+    """CSV or TSV in memory, also gzipped; an empty field is a missing value.
 
-    def __init__(self, path: Path, delimiter: str) -> None:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
+    Args:
+        path: the file.
+        delimiter: between fields.
+        header: names of the columns; None = the first line names them.
+        quoted: fields may stand in double quotes; False takes quotes as they are.
+
+    Raises:
+        InputError: nothing in it, a malformed line, or a row of another width than the header.
+    """
+
+    def __init__(
+        self, path: Path, delimiter: str, *, header: Sequence[str] | None = None, quoted: bool = True
+    ) -> None:
+        opener: Any = gzip.open if path.suffix == ".gz" else open
+        quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+        with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True, quoting=quoting)
             try:
                 lines = [line for line in reader if line]
-            except csv.Error as error:
+            except (csv.Error, UnicodeDecodeError) as error:
                 raise InputError(f"{path}, line {reader.line_num}: {error}") from error
-        if not lines:
+        if header is None and not lines:
             raise InputError(f"The manifest {str(path)!r} is empty: its first line must name the columns.")
-        self.columns = tuple(lines[0])
-        for number, line in enumerate(lines[1:], 2):
+        self.columns = tuple(lines[0] if header is None else header)
+        self._rows = lines[1:] if header is None else lines
+        twice = first_duplicate(self.columns)
+        if twice is not None:
+            raise InputError(f"{path}: two columns are called {self.columns[twice[0]]!r}.")
+        for number, line in enumerate(self._rows, 2 if header is None else 1):
             if len(line) != len(self.columns):
                 raise InputError(f"{path}, row {number}: {len(line)} fields, but the header names {len(self.columns)}.")
-        self._rows = lines[1:]
 
     def __len__(self) -> int:
         return len(self._rows)
