@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from omni.data.building.counter_rng import CounterRng
 from omni.errors import ConfigError, InputError
 from omni.types import Sample
-from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import KIND_CLASS, KIND_OTHER, EditionStore, edition_folder
 from omni_plugin_m3mini.tables import ALL_SPLITS, NEW_SPEAKERS, SPLITS, ListTable, TripleTable, draw_lists, draw_triples
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from omni.data.building.counter_rng import CounterRng
 from omni.errors import ConfigError, InputError
 from omni.types import Sample
-from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.digit_tables import NUM_DIGITS, draw_digits
 from omni_plugin_m3mini.store import EditionStore, built_folder
 from omni_plugin_m3mini.tables import SPLITS

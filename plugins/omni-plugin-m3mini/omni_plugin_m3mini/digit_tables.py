@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from omni.data.building.counter_rng import CounterRng
 from omni.errors import ConfigError
-from omni_plugin_m3mini.counter_rng import CounterRng
 
 NUM_DIGITS = 10
 CELLS = NUM_DIGITS * NUM_DIGITS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from omni.data.building.zip_shards import ShardFolder
 from omni.errors import InputError
 
 EDITIONS = ("demo", "bench", "full", "human")
@@ -61,11 +61,11 @@ def edition_folder(edition: str, root: str | os.PathLike[str] | None = None) -> 
 
 
 class EditionStore:
-    """One edition, read-only. Shards are memory-mapped on first use, so forked and spawned workers may share it."""
+    """One edition, read-only. Forked and spawned workers may share it."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._maps: dict[str, mmap.mmap] = {}
+        self._shards = ShardFolder(self.folder, remedy="build the edition again")
         if self.info.get("format") != FORMAT:
             raise InputError(
                 f"{self.folder / 'edition.json'}: format {self.info.get('format')!r}, this package reads {FORMAT}; "
@@ -110,24 +110,9 @@ class EditionStore:
     def clip_bytes(self, clip: int) -> bytes:
         """The Ogg Opus file (16 kHz, mono) of one clip."""
         shard, offset, size = (int(value) for value in self.clips[clip, -3:])
-        return self._read(f"speech-{shard:03d}.zip", offset, size)
+        return self._shards.read(f"speech-{shard:03d}.zip", offset, size)
 
     def picture_bytes(self, picture: int) -> bytes:
         """The PNG file of one picture."""
         shard, offset, size = (int(value) for value in self.pictures[picture, -3:])
-        return self._read(f"pictures-{shard:03d}.zip", offset, size)
-
-    def _read(self, name: str, offset: int, size: int) -> bytes:
-        if name not in self._maps:
-            try:
-                with open(self.folder / name, "rb") as file:
-                    self._maps[name] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{self.folder / name}: cannot be read ({error}); build the edition again") from error
-        data = self._maps[name][offset : offset + size]
-        if len(data) != size:
-            raise InputError(f"{self.folder / name}: ends before byte {offset + size}; build the edition again")
-        return data
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_maps": {}}
+        return self._shards.read(f"pictures-{shard:03d}.zip", offset, size)

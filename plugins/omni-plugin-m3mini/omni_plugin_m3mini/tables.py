@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from omni_plugin_m3mini.counter_rng import CounterRng, mix64, seed_of
+from omni.data.building.counter_rng import CounterRng, mix64, seed_of
 
 SPLITS = ("train", "val", "test")
 NEW_SPEAKERS = "new_speakers"  # test's word combinations, spoken by people and microphones that no other split has

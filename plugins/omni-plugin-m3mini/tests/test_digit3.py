@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from stamp_fixture import run_block, tgz
 
+from omni.data.building.packages import sha256_of
 from omni.errors import ConfigError, InputError
 from omni_plugin_m3mini.builder import digits
-from omni_plugin_m3mini.builder.sources import sha256_of
 from omni_plugin_m3mini.digit3 import WORDS, Digit3
 from omni_plugin_m3mini.digit_tables import draw_digits, mutual_information
 

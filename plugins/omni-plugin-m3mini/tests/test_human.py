@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from stamp_fixture import PAGE, RATE, emoji_archives, run_block, sounds_tree, stamps_tree, tone
 
+from omni.data.building.packages import sha256_of
 from omni.errors import ConfigError, InputError
 from omni_plugin_m3mini import M3Mini
 from omni_plugin_m3mini.builder import edition, human, licences
 from omni_plugin_m3mini.builder.cli import main as cli_main
 from omni_plugin_m3mini.builder.digits import main as digits_main
-from omni_plugin_m3mini.builder.sources import sha256_of
 from omni_plugin_m3mini.builder.speech import recorded_wave
 from omni_plugin_m3mini.builder.stamps import main as stamps_main
 from omni_plugin_m3mini.builder.tuxpaint import bare_words

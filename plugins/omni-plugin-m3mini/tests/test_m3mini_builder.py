@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omni.data.building.archives import ar_members, read_members, unpack_deb
+from omni.data.building.counter_rng import CounterRng
+from omni.data.building.zip_shards import MAX_BYTES, write_shards
 from omni.errors import InputError, OmniError
 from omni_plugin_m3mini.builder import names, sources, speech
-from omni_plugin_m3mini.builder.archives import ar_members, read_members, unpack_deb
 from omni_plugin_m3mini.builder.cli import main
 from omni_plugin_m3mini.builder.elf import free_of
 from omni_plugin_m3mini.builder.opus import canonical_ogg, encode_opus, ogg_crc
-from omni_plugin_m3mini.builder.shards import MAX_BYTES, write_shards
 from omni_plugin_m3mini.builder.speech import even_loudness, split_voices, trim
-from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.store import EditionStore, edition_folder
 
 

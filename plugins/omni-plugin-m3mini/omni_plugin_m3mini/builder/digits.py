@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.archives import read_members
+from omni.data.building.counter_rng import CounterRng
+from omni.data.building.packages import obtain, sha256_of
+from omni.data.building.zip_shards import write_shards
 from omni.errors import InputError, OmniError
-from omni_plugin_m3mini.builder.archives import read_members
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
 from omni_plugin_m3mini.builder.progress import show
-from omni_plugin_m3mini.builder.shards import write_shards
-from omni_plugin_m3mini.builder.sources import FSDD, MNIST, obtain, sha256_of
+from omni_plugin_m3mini.builder.sources import FSDD, MNIST
 from omni_plugin_m3mini.builder.speech import find_espeak, split_voices
-from omni_plugin_m3mini.counter_rng import CounterRng
 from omni_plugin_m3mini.digit_tables import NUM_DIGITS, draw_digits
 from omni_plugin_m3mini.store import FORMAT, KIND_OTHER, PICTURE_COLUMNS, cache_folder
 from omni_plugin_m3mini.tables import SPLITS

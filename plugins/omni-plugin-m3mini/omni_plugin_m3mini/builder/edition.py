@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.counter_rng import CounterRng, seed_of
+from omni.data.building.packages import obtain, sha256_of
+from omni.data.building.zip_shards import write_shards
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import LANGUAGES, Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE, encode_opus
 from omni_plugin_m3mini.builder.pictures import datasource_pictures, openmoji_pictures
-from omni_plugin_m3mini.builder.shards import write_shards
-from omni_plugin_m3mini.builder.sources import CLDR, NOTO, OPENMOJI, TWEMOJI, obtain, sha256_of
+from omni_plugin_m3mini.builder.sources import CLDR, NOTO, OPENMOJI, TWEMOJI
 from omni_plugin_m3mini.builder.speech import Espeak, find_espeak, split_voices
-from omni_plugin_m3mini.counter_rng import CounterRng, seed_of
 from omni_plugin_m3mini.store import CLIP_COLUMNS, FORMAT, KIND_CLASS, KIND_OTHER, PICTURE_COLUMNS
 from omni_plugin_m3mini.tables import ALL_SPLITS, SPLITS, draw_triples
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.packages import obtain, sha256_of
 from omni.errors import InputError
 from omni_plugin_m3mini.builder.edition import (
     WIDTHS,
@@ -23,7 +24,7 @@ from omni_plugin_m3mini.builder.edition import (
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
-from omni_plugin_m3mini.builder.sources import CLDR, NOTO, obtain, sha256_of
+from omni_plugin_m3mini.builder.sources import CLDR, NOTO
 from omni_plugin_m3mini.builder.speech import Espeak, find_espeak, recorded_wave, split_voices
 from omni_plugin_m3mini.builder.stamp_sources import KTUBERLING, STAMPS, find_tree, tree_digest
 from omni_plugin_m3mini.builder.tuxpaint import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omni_plugin_m3mini.builder.sources import CLDR, NOTO, OPENMOJI, TWEMOJI, Source
+from omni.data.building.packages import Source
+from omni_plugin_m3mini.builder.sources import CLDR, NOTO, OPENMOJI, TWEMOJI
 
 ARTS: dict[str, Source] = {"noto": NOTO, "twemoji": TWEMOJI, "openmoji": OPENMOJI}
 _TABLE = "index table, made by this project"

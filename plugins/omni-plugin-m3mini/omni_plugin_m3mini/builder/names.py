@@ -7,9 +7,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from omni.data.building.archives import read_members
+from omni.data.building.counter_rng import seed_of
 from omni.errors import InputError
-from omni_plugin_m3mini.builder.archives import read_members
-from omni_plugin_m3mini.counter_rng import seed_of
 
 # Nested: an edition of w languages uses the first w. All have a CLDR set and a sound espeak-ng voice, and their sounds
 # and spellings differ; languages whose espeak-ng front end reads the script poorly (zh yue ja th he my) are left out.

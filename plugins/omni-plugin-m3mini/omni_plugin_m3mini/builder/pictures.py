@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from omni.data.building.archives import read_members
 from omni.errors import InputError, MissingDependencyError
-from omni_plugin_m3mini.builder.archives import read_members
 from omni_plugin_m3mini.builder.names import Emoji
 
 SIZE = 64

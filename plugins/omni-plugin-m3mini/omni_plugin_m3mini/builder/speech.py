@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.archives import unpack_deb
+from omni.data.building.counter_rng import CounterRng
+from omni.data.building.packages import obtain
 from omni.errors import InputError, MissingDependencyError, OmniError
-from omni_plugin_m3mini.builder.archives import unpack_deb
 from omni_plugin_m3mini.builder.elf import free_of
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
-from omni_plugin_m3mini.builder.sources import ESPEAK, obtain
-from omni_plugin_m3mini.counter_rng import CounterRng
+from omni_plugin_m3mini.builder.sources import ESPEAK
 
 VERSION = "1.51"
 SPLIT_SHARES = {"train": 0.70, "val": 0.10, "test": 0.20}

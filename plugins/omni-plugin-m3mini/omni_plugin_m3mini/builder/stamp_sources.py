@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
+from omni.data.building.archives import unpack_deb
+from omni.data.building.packages import Source, obtain
 from omni.errors import InputError
-from omni_plugin_m3mini.builder.archives import unpack_deb
-from omni_plugin_m3mini.builder.sources import Source, obtain
 
 STAMPS = Source(
     package="tuxpaint-stamps-default", version="2022.06.04-1", client="apt",

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.packages import sha256_of
+from omni.data.building.zip_shards import write_shards
 from omni.errors import InputError, MissingDependencyError, OmniError
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
 from omni_plugin_m3mini.builder.progress import show
-from omni_plugin_m3mini.builder.shards import write_shards
-from omni_plugin_m3mini.builder.sources import sha256_of
 from omni_plugin_m3mini.builder.speech import recorded_wave
 from omni_plugin_m3mini.builder.stamp_sources import STAMPS, find_tree, tree_digest
 from omni_plugin_m3mini.builder.tuxpaint import Stamp, deal_groups, object_groups, read_stamps

@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from omni.data.building.counter_rng import seed_of
 from omni.errors import InputError
 from omni_plugin_m3mini.builder.names import normalise
-from omni_plugin_m3mini.counter_rng import seed_of
 
 _SPEECH = re.compile(r"^(?P<stem>.+)_desc(?:_(?P<language>[a-z]{2,3}(?:_[A-Z]{2})?))?\.(?:ogg|wav)$")
 _NAME = re.compile(r"^(?P<language>[A-Za-z_@]+)\.utf8=(?P<name>.*)$")
