@@ -1,6 +1,6 @@
 """Published layouts: data sets whose folders are read exactly as they were published.
 
-``PublishedLayout`` is the base; one layout is a subclass in the plugin of its main modality::
+``PublishedLayout`` is the base, and ``CaptionedLayout`` that of things with captions; one layout is a subclass in the plugin of its main modality::
 
     class Esc50(PublishedLayout):
         name = "esc50"                                  # of its DatasetSpec: messages say how it is obtained
@@ -16,7 +16,7 @@
 
 ``find_file`` and ``find_folder`` take several possible places; ``table`` reads CSV and TSV (also .gz, also without a
 header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root and refuses one that leaves
-it, ``wrong`` makes an error that names the layout. Media files that a record lists and that are not there are an error
+it, ``number`` reads a field as a number, ``wrong`` makes an error that names the layout. Media files that a record lists and that are not there are an error
 when the sample is read, or left out and counted in ``skipped`` with ``missing="skip"``.
 """
 
@@ -25,7 +25,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ from omni.plugin.suggest import did_you_mean
 from omni.types import Sample
 
 POLICIES = ("raise", "skip")
+CAPTION_CHOICES = ("each", "first")
 CONTAINERS = {dict: "an object", list: "a list"}
 
 
@@ -83,15 +85,15 @@ class PublishedLayout(Dataset):
         """The sample of one record. Keys of its values are added where it gives none."""
         raise NotImplementedError
 
-    def media(self, name: str, record: Any) -> Iterable[Path]:
+    def media(self, sample: Sample) -> Iterable[Path]:
         """Files that must be there for the sample: those among its values."""
-        return [value for value in self.sample(name, record).values.values() if isinstance(value, Path)]
+        return [value for value in sample.values.values() if isinstance(value, Path)]
 
     def keep(self, records: Iterable[tuple[str, Any]]) -> None:
         """Take (id, record) pairs as the data set.
 
         Raises:
-            InputError: two records have one id, none is left, or (a bug of no user's) a sample is malformed.
+            InputError: two records have one id, or none is left.
         """
         found = list(records)
         total = len(found)
@@ -101,7 +103,7 @@ class PublishedLayout(Dataset):
                 raise self.wrong(f"two samples of the split {self.split!r} are called {name!r}; names must differ.")
             seen.add(name)
         if self.missing == "skip":
-            found = [(name, record) for name, record in found if not self._absent(name, record)]
+            found = [(name, record) for name, record in found if not self._absent(self.sample(name, record))]
         self._records, self.skipped = found, total - len(found)
         if not found:
             why = f"all {total} samples lack their files" if total else "its tables list no sample"
@@ -116,14 +118,14 @@ class PublishedLayout(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} ({self.split}) has {len(self)} samples, none with index {index}")
         name, record = self._records[index]
-        absent = self._absent(name, record)
+        sample = self.sample(name, record)
+        absent = self._absent(sample)
         if absent:
             raise self.wrong(
                 f"the sample {name!r} needs {str(absent)!r}, which is not there. missing='skip' leaves such samples "
                 "out and counts them.",
                 obtain=True,
             )
-        sample = self.sample(name, record)
         if not sample.keys:
             found = {slot: content_key(value) for slot, value in sample.values.items()}
             sample.keys = {slot: key for slot, key in found.items() if key is not None}
@@ -134,8 +136,8 @@ class PublishedLayout(Dataset):
         """Names of the samples, in order."""
         return [name for name, _ in self._records]
 
-    def _absent(self, name: str, record: Any) -> Path | None:
-        return next((path for path in self.media(name, record) if not path.is_file()), None)
+    def _absent(self, sample: Sample) -> Path | None:
+        return next((path for path in self.media(sample) if not path.is_file()), None)
 
     # Helpers.
 
@@ -270,6 +272,73 @@ class PublishedLayout(Dataset):
         except (TypeError, ValueError) as error:
             wanted = "a whole number" if kind is int else "a number"
             raise self.wrong(f"{where}: {value!r} is not {wanted}.") from error
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One thing with its captions.
+
+    Attributes:
+        number: of the thing, counted through the split.
+        file: its media file.
+        captions: all that it has, at least one.
+        chosen: which of them is this sample's text.
+        meta: what else is known.
+    """
+
+    number: int
+    file: Path
+    captions: tuple[str, ...]
+    chosen: int
+    meta: Mapping[str, Any]
+
+
+class CaptionedLayout(PublishedLayout):
+    """Things with one or several captions each: two slots, ``slot`` and ``text_slot``.
+
+    A subclass calls ``keep_captions`` in place of ``keep``.
+
+    Args:
+        root, split, missing: of PublishedLayout.
+        captions: "each" caption is a sample of its own (called "ID#0", "ID#1", ...), or only the "first" of each thing
+            (called "ID"). ``targets[slot]`` is the thing's number, so that a retrieval metric with ``label`` takes all
+            captions of one thing as right; ``meta["captions"]`` has all of them.
+    """
+
+    slot: ClassVar[str] = ""
+    text_slot: ClassVar[str] = "text"
+
+    def __init__(
+        self, root: str | Path, *, split: str = "train", missing: str = "raise", captions: str = "each"
+    ) -> None:
+        super().__init__(root, split=split, missing=missing)
+        self.captions = self.choice("captions", captions, CAPTION_CHOICES)
+
+    def keep_captions(self, things: Iterable[tuple[str, Path, Sequence[str], Mapping[str, Any]]]) -> None:
+        """Take (id, file, captions, meta) as the data set.
+
+        Raises:
+            InputError: something without a caption, two of one id, or none at all.
+        """
+        records: list[tuple[str, Any]] = []
+        for number, (name, file, texts, meta) in enumerate(things):
+            texts = tuple(texts)
+            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+                raise self.wrong(f"{name!r} has no caption, or an empty one: {list(texts)}.")
+            if self.captions == "first":
+                records.append((name, Captioned(number, file, texts, 0, meta)))
+                continue
+            records += [(f"{name}#{which}", Captioned(number, file, texts, which, meta)) for which in range(len(texts))]
+        self.keep(records)
+
+    def sample(self, name: str, record: Captioned) -> Sample:
+        """One caption and its thing."""
+        return Sample(
+            id=name,
+            values={self.slot: record.file, self.text_slot: record.captions[record.chosen]},
+            targets={self.slot: record.number},
+            meta={**record.meta, "captions": list(record.captions)},
+        )
 
 
 def _obtained(name: str) -> str:

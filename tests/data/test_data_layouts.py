@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from omni.data.layouts import PublishedLayout
+from omni.data.layouts import CaptionedLayout, PublishedLayout
 from omni.data.manifest import TableRows
 from omni.errors import ConfigError, InputError
 from omni.types import Sample
@@ -162,3 +162,27 @@ def test_json(root):
     assert [row["a"] for row in data.lines(path)] == [1, 2]
     with pytest.raises(InputError, match="rows: .*cannot be read: No such file"):
         data.lines(root / "none.jsonl")
+
+
+class Captions(CaptionedLayout):
+    """Two files with captions."""
+
+    name = "captions"
+    slot = "stripe"
+
+    def __init__(self, root, *, texts=("x", "y"), **options):
+        super().__init__(root, **options)
+        self.keep_captions((name, self.inside("media", name), texts, {"from": "here"}) for name in ("a.npy", "b.npy"))
+
+
+def test_captions_are_samples_of_their_own_or_the_first(root):
+    data = Captions(root)
+    assert data.ids == ["a.npy#0", "a.npy#1", "b.npy#0", "b.npy#1"]
+    assert [(s.values["text"], s.targets["stripe"]) for s in data] == [("x", 0), ("y", 0), ("x", 1), ("y", 1)]
+    assert data[3].meta == {"from": "here", "captions": ["x", "y"]} and data[2].keys["stripe"] == data[3].keys["stripe"]
+    assert Captions(root, captions="first").ids == ["a.npy", "b.npy"]
+    with pytest.raises(ConfigError, match="captions is 'all'"):
+        Captions(root, captions="all")
+    for texts in ((), ("x", " ")):
+        with pytest.raises(InputError, match="'a.npy' has no caption"):
+            Captions(root, texts=texts)
