@@ -1,6 +1,7 @@
 """Published layouts: data sets whose folders are read exactly as they were published.
 
-``PublishedLayout`` is the base, and ``CaptionedLayout`` that of things with captions; one layout is a subclass in the plugin of its main modality::
+``PublishedLayout`` is the base, and ``CaptionedLayout`` that of things with captions. One layout is a subclass in the
+plugin of its main modality::
 
     class Esc50(PublishedLayout):
         name = "esc50"                                  # of its DatasetSpec: messages say how it is obtained
@@ -16,8 +17,9 @@
 
 ``find_file`` and ``find_folder`` take several possible places; ``table`` reads CSV and TSV (also .gz, also without a
 header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root and refuses one that leaves
-it, ``number`` reads a field as a number, ``wrong`` makes an error that names the layout. Media files that a record lists and that are not there are an error
-when the sample is read, or left out and counted in ``skipped`` with ``missing="skip"``.
+it, ``number`` reads a field as a number, ``choice`` checks an option, ``wrong`` makes an error that names the layout.
+Media files that a record lists and that are not there are an error when the sample is read, or left out and counted in
+``skipped`` with ``missing="skip"``.
 """
 
 from __future__ import annotations
