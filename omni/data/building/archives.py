@@ -6,6 +6,8 @@ import io
 import lzma
 import os
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from omni.errors import InputError
@@ -59,16 +61,31 @@ def ar_members(data: bytes, archive: str) -> dict[str, bytes]:
 
 def unpack_deb(archive: Path, folder: Path) -> None:
     """Unpack the files and inner symbolic links of a .deb below ``folder``."""
+    root = folder.resolve()
+    with _files_of_deb(archive) as tar:
+        for member in tar:
+            _unpack_member(tar, member, root, archive.name)
+
+
+def read_deb_member(archive: Path, wanted: str) -> bytes:
+    """One regular file of a .deb; raises InputError if it is not there."""
+    with _files_of_deb(archive) as tar:
+        for member in tar:
+            if safe_name(member.name, archive.name) == wanted and member.isreg():
+                return tar.extractfile(member).read()
+    raise InputError(f"{archive.name}: lacks {wanted}")
+
+
+@contextmanager
+def _files_of_deb(archive: Path) -> Iterator[tarfile.TarFile]:
     members = ar_members(archive.read_bytes(), archive.name)
     name = next((name for name in members if name.startswith("data.tar")), None)
     if name is None:
         raise InputError(f"{archive.name}: no data.tar inside; fetch the package again")
-    root = folder.resolve()
     try:
         with tarfile.open(fileobj=io.BytesIO(members[name]), mode="r:*") as tar:
-            for member in tar:
-                _unpack_member(tar, member, root, archive.name)
-    except tarfile.TarError as error:
+            yield tar
+    except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
         raise InputError(f"{archive.name}: {name} cannot be read ({error}); fetch the package again") from error
 
 

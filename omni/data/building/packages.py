@@ -19,7 +19,7 @@ class Source:
     """One pinned package.
 
     Attributes:
-        package: its name. version: the pinned version. client: "npm", "apt" or "pip".
+        package: its name. version: the pinned version. client: "npm", "apt", "pip" (a wheel) or "sdist" (from PyPI).
         filename: of the archive, as the client names it. sha256: of the archive.
         license: SPDX expression of what is used of it. credit: attribution. url: where it comes from.
     """
@@ -71,6 +71,8 @@ def _run_client(source: Source, folder: Path) -> None:
         "apt": ["apt-get", "download", f"{source.package}={source.version}"],
         "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                 f"{source.package}=={source.version}"],
+        "sdist": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", source.package,
+                  f"{source.package}=={source.version}"],
     }[source.client]  # fmt: skip
     if shutil.which(command[0]) is None:
         raise OmniError(f"{_what(source)} is needed and {command[0]} is not on the PATH; {_way_out(source)}")
@@ -91,7 +93,7 @@ def _checked(path: Path, source: Source) -> Path:
 
 
 def _what(source: Source) -> str:
-    origin = {"npm": "npm", "apt": "Debian", "pip": "Python"}[source.client]
+    origin = {"npm": "npm", "apt": "Debian", "pip": "Python", "sdist": "Python"}[source.client]
     return f"{origin} package {source.package} {source.version}"
 
 
