@@ -17,7 +17,8 @@ plugin of its main modality::
 
 ``find_file`` and ``find_folder`` take several possible places; ``table`` reads CSV and TSV (also .gz, also without a
 header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root and refuses one that leaves
-it, ``number`` reads a field as a number, ``choice`` checks an option, ``wrong`` makes an error that names the layout.
+it, ``number`` reads a field as a number, ``choice`` checks an option, ``reading`` makes errors of what is not as published,
+``wrong`` makes one that names the layout.
 Media files that a record lists and that are not there are an error when the sample is read, or left out and counted in
 ``skipped`` with ``missing="skip"``.
 """
@@ -27,7 +28,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -262,6 +264,19 @@ class PublishedLayout(Dataset):
             return JsonLines(Path(path))
         except OSError as error:
             raise self.wrong(f"{str(path)!r} cannot be read: {_why(error)}.", obtain=True) from error
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Where the content of a file is taken apart: a key that is not there or a value of another type is an
+        InputError that names the file."""
+        try:
+            yield
+        except OmniError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise self.wrong(
+                f"{str(path)!r} is not as published: {type(error).__name__}: {error}. Is it another file of the data set?"
+            ) from error
 
     def number(self, value: Any, kind: type = int, *, where: str) -> Any:
         """A field of a table as ``kind`` (int or float).

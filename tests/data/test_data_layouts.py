@@ -186,3 +186,14 @@ def test_captions_are_samples_of_their_own_or_the_first(root):
     for texts in ((), ("x", " ")):
         with pytest.raises(InputError, match="'a.npy' has no caption"):
             Captions(root, texts=texts)
+
+
+def test_what_is_not_as_published_names_the_file(root):
+    data = Rows(root)
+    for value, message in (({}, "KeyError: 'a'"), ([], "TypeError"), ({"a": "x"}, "ValueError: invalid literal")):
+        with pytest.raises(InputError, match=f"rows: 'a.json' is not as published: {message}"):
+            with data.reading("a.json"):
+                int(value["a"])
+    with pytest.raises(ConfigError, match="as it is"):
+        with data.reading("a.json"):
+            raise ConfigError("as it is")
