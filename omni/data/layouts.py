@@ -17,8 +17,9 @@ plugin of its main modality::
 
 ``find_file`` and ``find_folder`` take several possible places; ``table`` reads CSV and TSV (also .gz, also without a
 header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root and refuses one that leaves
-it, ``number`` reads a field as a number, ``choice`` checks an option, ``reading`` makes errors of what is not as published,
-``wrong`` makes one that names the layout.
+it, ``number`` reads a field as a number, ``choice`` checks an option, ``reading`` makes errors of what is not as
+published, ``wrong`` makes one that names the layout.
+
 Media files that a record lists and that are not there are an error when the sample is read, or left out and counted in
 ``skipped`` with ``missing="skip"``.
 """
@@ -275,7 +276,8 @@ class PublishedLayout(Dataset):
             raise
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise self.wrong(
-                f"{str(path)!r} is not as published: {type(error).__name__}: {error}. Is it another file of the data set?"
+                f"{str(path)!r} is not as published: {type(error).__name__}: {error}. Is it another file of the data "
+                "set?"
             ) from error
 
     def number(self, value: Any, kind: type = int, *, where: str) -> Any:
