@@ -1,9 +1,10 @@
-"""One process's share of an embedding job: read, load in threads, encode, write parts."""
+"""One process's share of an embedding job: read, load and encode in threads, write parts."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,16 +17,25 @@ from torch import Tensor
 from omni.data.groups import Group, Unreadable
 from omni.dtypes import cast_inputs
 from omni.embedding_parts import Part, PartFolder
-from omni.encoding import loading_threads
-from omni.errors import InputError
+from omni.encoding import encoding_lanes, loading_threads
+from omni.errors import InputError, MissingSlotError
 from omni.processes import Processes
-from omni.threads import single_threaded_pool
+from omni.threads import torch_pool
 from omni.types import Sample
 
 if TYPE_CHECKING:
     from omni.inference import OmniPredictor
 
 Loaded = tuple[int, "dict[str, Tensor] | InputError"]
+
+
+@dataclass(kw_only=True)
+class _Embedded:
+    """A batch of one slot: which rows of the part, (N, E) float32 or None, and what could not be read."""
+
+    rows: list[int]
+    values_BE: np.ndarray | None
+    bad: list[tuple[int, InputError]]
 
 
 @dataclass(kw_only=True)
@@ -48,7 +58,8 @@ class EmbeddingWorker:
         part_items: samples of a part.
         skips: leave out what cannot be read, instead of raising.
         keep_meta: keep the samples' metadata.
-        num_workers: threads that load; None = as many as help.
+        num_workers: threads that load; None = as many as help. On the CPU None means lanes: each thread loads and
+            encodes whole batches with its share of the cores, so that none of them waits for another.
         processes: this one among those of the job.
         advance: told how many samples are done.
     """
@@ -69,8 +80,14 @@ class EmbeddingWorker:
         self.processor, self.model, self.dtype = predictor.processor, predictor.model, predictor.dtype
         self.folder, self.batch_size, self.part_items = folder, batch_size, part_items
         self.skips, self.keep_meta, self.processes, self.advance = skips, keep_meta, processes, advance
-        workers, self.ahead = loading_threads(self.model.device, num_workers)
-        self.pool = single_threaded_pool(workers, "omni-load") if workers > 0 else None
+        self.lanes = encoding_lanes(self.model.device) if num_workers is None else 0
+        if self.lanes:
+            self.ahead = 2 * self.lanes
+            threads = max(1, torch.get_num_threads() // self.lanes)
+            self.pool: ThreadPoolExecutor | None = torch_pool(self.lanes, "omni-embed", threads=threads)
+        else:
+            workers, self.ahead = loading_threads(self.model.device, num_workers)
+            self.pool = torch_pool(workers, "omni-load") if workers > 0 else None
         self.pending: deque[Callable[[], None]] = deque()
 
     def run(self, groups: Iterable[Group]) -> None:
@@ -155,11 +172,17 @@ class EmbeddingWorker:
         if not values:
             return
         if self.pool is None:
-            loaded = [(row, self._load(slot, value)) for row, value in values]
-            self._later(lambda: self._encode(opened, slot, loaded))
-            return
-        futures = [(row, self.pool.submit(self._load, slot, value)) for row, value in values]
-        self._later(lambda: self._encode(opened, slot, [(row, future.result()) for row, future in futures]))
+            self._later(lambda: self._keep(opened, slot, self._load_and_embed(slot, values)))
+        elif self.lanes:
+            made = self.pool.submit(self._load_and_embed, slot, values)
+            self._later(lambda: self._keep(opened, slot, made.result()))
+        else:
+            futures = [(row, self.pool.submit(self._load, slot, value)) for row, value in values]
+            loaded = ((row, future.result()) for row, future in futures)
+            self._later(lambda: self._keep(opened, slot, self._embed(slot, loaded)))
+
+    def _load_and_embed(self, slot: str, values: Sequence[tuple[int, Any]]) -> _Embedded:
+        return self._embed(slot, ((row, self._load(slot, value)) for row, value in values))
 
     def _load(self, slot: str, value: Any) -> dict[str, Tensor] | InputError:
         try:
@@ -168,21 +191,32 @@ class EmbeddingWorker:
             return error
 
     @torch.inference_mode()
-    def _encode(self, opened: _Open, slot: str, loaded: Sequence[Loaded]) -> None:
-        good: list[tuple[int, dict[str, Tensor]]] = []
+    def _embed(self, slot: str, loaded: Iterable[Loaded]) -> _Embedded:
+        """A batch through the model."""
+        rows, good, bad = [], [], []
         for row, made in loaded:
+            if isinstance(made, MissingSlotError):
+                continue  # its row says so: NaN, as of a sample without the slot
             if isinstance(made, InputError):
-                self._bad(opened, row, slot, made)
+                bad.append((row, made))
             else:
-                good.append((row, made))
+                rows.append(row)
+                good.append(made)
         if not good:
+            return _Embedded(rows=rows, values_BE=None, bad=bad)
+        inputs = cast_inputs(self.processor.collate_slot(slot, good), self.model.device, self.dtype)
+        return _Embedded(rows=rows, values_BE=self.model.encode(slot, inputs).float().cpu().numpy(), bad=bad)
+
+    def _keep(self, opened: _Open, slot: str, embedded: _Embedded) -> None:
+        """Put a batch's rows into their part."""
+        for row, error in embedded.bad:
+            self._bad(opened, row, slot, error)
+        if embedded.values_BE is None:
             return
-        inputs = self.processor.collate_slot(slot, [made for _, made in good])
-        embedded = self.model.encode(slot, cast_inputs(inputs, self.model.device, self.dtype)).float().cpu().numpy()
-        table, finite = self._table(opened, slot), np.isfinite(embedded).all(1)
-        for (row, _), values, sound in zip(good, embedded, finite, strict=True):
+        table, finite = self._table(opened, slot), np.isfinite(embedded.values_BE).all(1)
+        for row, values_E, sound in zip(embedded.rows, embedded.values_BE, finite, strict=True):
             if sound:
-                table[row] = values
+                table[row] = values_E
             else:
                 self._bad(opened, row, slot, InputError(f"Slot {slot!r}: its embedding is not finite."))
         opened.part.present[slot] = opened.part.present.get(slot, 0) + int(finite.sum())

@@ -1,4 +1,4 @@
-"""Pools of threads in which torch uses one core each."""
+"""Pools of threads in which torch uses its share of the cores."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import torch
 _SETTING = threading.Lock()
 
 
-def single_threaded_pool(workers: int, name: str) -> ThreadPoolExecutor:
-    """A pool whose threads run torch's operations alone, so that several of them do not fight for the cores.
+def torch_pool(workers: int, name: str, *, threads: int = 1) -> ThreadPoolExecutor:
+    """A pool whose threads run torch's operations on few cores, so that they do not fight for them.
 
     Args:
-        workers: threads.
+        workers: threads of the pool.
         name: their names begin with it.
+        threads: cores that torch uses in each.
     """
-    return ThreadPoolExecutor(workers, thread_name_prefix=name, initializer=_use_one_core)
+    return ThreadPoolExecutor(workers, thread_name_prefix=name, initializer=_use_cores, initargs=(threads,))
 
 
-def _use_one_core() -> None:
+def _use_cores(threads: int) -> None:
     """torch's number of threads belongs to each thread, but the number set last is also that of threads to come: a
     thread that ends at once puts that back."""
     with _SETTING:
         before = torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         restore = threading.Thread(target=torch.set_num_threads, args=(before,))
         restore.start()
         restore.join()

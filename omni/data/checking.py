@@ -13,9 +13,9 @@ from omni.data.groups import Unreadable, group_of
 from omni.data.loaders import SlotLoader
 from omni.data.processor import Processor
 from omni.encoding import cores
-from omni.errors import ConfigError, InputError, OmniError
+from omni.errors import ConfigError, InputError, MissingSlotError, OmniError
 from omni.progress import Progress, show_progress
-from omni.threads import single_threaded_pool
+from omni.threads import torch_pool
 from omni.types import Sample
 
 AHEAD = 64  # samples read while earlier ones are being decoded
@@ -73,7 +73,7 @@ def check_dataset(
     """
     checker = _Checker(dict(slots) if slots is not None else None, processor, on_item)
     group = group_of(dataset, [])
-    with single_threaded_pool(num_workers or cores(), "omni-check") as pool:
+    with torch_pool(num_workers or cores(), "omni-check") as pool:
         with show_progress("check", group.nominal or 0, progress) as advance:
             waiting: deque[tuple[int, Sample, dict[str, Future]]] = deque()
             for position, ticket in enumerate(_until_broken(group.tickets(0), checker)):
@@ -151,9 +151,17 @@ class _Checker:
         return self._readers[slot]
 
     def finish(self, position: int, sample: Sample, results: dict[str, Future]) -> None:
+        left = sum(value is not None for value in sample.values.values())
         for slot, future in results.items():
             try:
                 future.result()
+            except MissingSlotError as error:
+                self.report.values[slot] -= 1
+                self.report.missing[slot] += 1
+                left -= 1
+                if not left:
+                    reason = f"it has no value in any slot: {error}"
+                    self.add(BadItem(position=position, id=sample.id, slot=None, reason=reason))
             except OmniError as error:
                 if not isinstance(error, InputError):
                     raise

@@ -161,6 +161,36 @@ def test_bad_values_are_left_out_listed_and_shift_nothing(predictor, tmp_path):
     assert made.present["left"] == COUNT - 5 and "5 bad items" in made.bad.summary()
 
 
+def test_lanes_that_load_and_encode_whole_batches_make_the_same_file(predictor, tmp_path, monkeypatch):
+    data = {"bad": [0, 7, 8, 30], "unreadable": [11]}
+    for lanes in (0, 1, 3):
+        monkeypatch.setattr("omni.embedding_worker.encoding_lanes", lambda device, lanes=lanes: lanes)
+        embed_dataset(predictor, Rows(**data), tmp_path / f"{lanes}.npz", **settings(on_bad="skip"))
+        with pytest.raises(InputError, match="row 30.*at least 4 numbers"):  # the first in the order of the data
+            embed_dataset(predictor, Rows(bad=[30, 31, 49]), tmp_path / f"stops{lanes}.npz", **settings())
+    with np.load(tmp_path / "0.npz") as plain:
+        for lanes in (1, 3):
+            with np.load(tmp_path / f"{lanes}.npz") as made:
+                assert made["ids"].tolist() == plain["ids"].tolist()
+                for slot in ("left", "word"):
+                    np.testing.assert_allclose(made[slot], plain[slot], atol=1e-6)
+            lists = [tmp_path / f"{number}.npz.bad.jsonl" for number in (0, lanes)]
+            assert lists[0].read_bytes() == lists[1].read_bytes()
+
+
+def test_lanes_are_for_a_processor_that_the_model_keeps_busy(monkeypatch):
+    from omni import encoding
+
+    monkeypatch.setattr(encoding, "cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert encoding.encoding_lanes(torch.device("cpu")) == 2
+    assert encoding.encoding_lanes(torch.device("cuda")) == 0
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert encoding.encoding_lanes(torch.device("cpu")) == 0  # a spare core loads ahead
+    monkeypatch.setattr(encoding, "cores", lambda: 1)
+    assert encoding.encoding_lanes(torch.device("cpu")) == 0
+
+
 def test_bad_values_stop_the_job_by_default_and_repaired_it_goes_on(predictor, tmp_path):
     with pytest.raises(InputError, match="row 30.*at least 4 numbers"):
         embed_dataset(predictor, Rows(bad=[30]), tmp_path / "out.npz", **settings())

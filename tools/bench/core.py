@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from omni.core.encoder import OmniCore
 from omni.core.positions import LogBucketBias
 from omni.types import TokenSequence
-from tools.bench.timing import interleave, row
+from tools.bench.timing import bfloat16_row, interleave, row
 
 WIDTH, HEADS, LAYERS, BATCH, LENGTHS, THREADS = 256, 4, 2, 64, (65, 257), 2
 
@@ -97,7 +97,5 @@ def bench_core_bf16() -> list[dict[str, Any]]:
     for length in LENGTHS:
         half, full = _steps(length, bf16=True)["ours"], _steps(length)["ours"]
         ours, peer = interleave(half, full)
-        reached = peer / ours >= 1.7
-        name = f"core bf16 step against fp32, {length} tokens"
-        rows.append(row(name, ours, peer, target=">= 1.7 x", reached=reached))
+        rows.append(bfloat16_row(f"core bf16 step against fp32, {length} tokens", ours, peer, at_least=1.7))
     return rows
