@@ -1,0 +1,1 @@
+"""Named numeric columns: units, reference quantiles, presence flags."""
