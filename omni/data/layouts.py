@@ -79,7 +79,7 @@ class PublishedLayout(Dataset):
         self.split = self.choice("split", split, self.splits)
         self.missing = self.choice("missing", missing, POLICIES)
         self.skipped = 0
-        self._records: list[tuple[str, Any]] = []
+        self._kept: list[tuple[str, Any]] = []
         if not self.root.is_dir():
             what = "is a file, and the folder of the data set is wanted" if self.root.is_file() else "is no folder"
             raise self.wrong(f"{str(root)!r} {what}.", obtain=True)
@@ -109,7 +109,7 @@ class PublishedLayout(Dataset):
             seen.add(name)
         if self.missing == "skip":
             found = [(name, record) for name, record in found if not self._absent(self.sample(name, record))]
-        self._records, self.skipped = found, total - len(found)
+        self._kept, self.skipped = found, total - len(found)
         if not found:
             why = f"all {total} samples lack their files" if total else "its tables list no sample"
             raise self.wrong(f"the split {self.split!r} of {str(self.root)!r} is empty: {why}.", obtain=True)
@@ -117,12 +117,12 @@ class PublishedLayout(Dataset):
     # The data set.
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._kept)
 
     def __getitem__(self, index: int) -> Sample:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} ({self.split}) has {len(self)} samples, none with index {index}")
-        name, record = self._records[index]
+        name, record = self._kept[index]
         sample = self.sample(name, record)
         absent = self._absent(sample)
         if absent:
@@ -139,7 +139,7 @@ class PublishedLayout(Dataset):
     @property
     def ids(self) -> list[str]:
         """Names of the samples, in order."""
-        return [name for name, _ in self._records]
+        return [name for name, _ in self._kept]
 
     def _absent(self, sample: Sample) -> Path | None:
         return next((path for path in self.media(sample) if not path.is_file()), None)
