@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from omni.plugin import ModalitySpec, PluginInfo, TransformSpec, hookimpl
+from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
+
+AUDIO_TEXT = (("audio", "audio"), ("text", "text"))
 
 
 @hookimpl
@@ -40,5 +42,38 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_audio.transform:LogMel",
             modality="audio",
             summary="80 log-mel bands every 10 ms",
+        ),
+    ]
+
+
+@hookimpl
+def omni_datasets() -> list[DatasetSpec]:
+    """Published layouts, read from the user's folder; docs/layouts has a page for each."""
+    return [
+        DatasetSpec(
+            name="audiocaps",
+            target="omni_plugin_audio.layouts.audiocaps:AudioCaps",
+            summary="AudioCaps: captions of ten-second pieces of AudioSet's films",
+            modalities=AUDIO_TEXT,
+            license="captions: MIT; sounds: YouTube's terms, each film with its own licence",
+            obtained="the captions at github.com/cdjkim/audiocaps; the sounds are cut from the films by each user, or "
+            "asked for with the form on that page",
+        ),
+        DatasetSpec(
+            name="clotho",
+            target="omni_plugin_audio.layouts.clotho:Clotho",
+            summary="Clotho v2: 5,929 sounds of 15 to 30 s with five captions each",
+            modalities=AUDIO_TEXT,
+            license="captions: Tampere University's licence, non-commercial with attribution; sounds: CC, each its own",
+            obtained="zenodo.org/records/4783391",
+        ),
+        DatasetSpec(
+            name="esc50",
+            target="omni_plugin_audio.layouts.esc50:Esc50",
+            summary="ESC-50: 2,000 environmental sounds, 50 classes, five folds; with its subset ESC-10",
+            modalities=(("audio", "audio"),),
+            splits=("train", "test", "all"),
+            license="CC-BY-NC-3.0 (the subset ESC-10: CC-BY-3.0)",
+            obtained="github.com/karolpiczak/ESC-50",
         ),
     ]

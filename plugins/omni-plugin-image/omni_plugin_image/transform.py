@@ -102,15 +102,7 @@ class ImageBasic(Transform):
 
     def collate(self, items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """pixels_BCHW float32; where sizes differ, zeros at the right and below and sizes_B2 int64 (height, width)."""
-        pixels = [item["pixels_CHW"] for item in items]
-        sizes = [tuple(item.shape[1:]) for item in pixels]
-        if len(set(sizes)) == 1:
-            return {"pixels_BCHW": torch.stack(pixels)}
-        height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
-        batch = pixels[0].new_zeros(len(pixels), 3, height, width)
-        for row, item in zip(batch, pixels, strict=True):
-            row[:, : item.shape[1], : item.shape[2]] = item
-        return {"pixels_BCHW": batch, "sizes_B2": torch.tensor(sizes)}
+        return stack_padded([item["pixels_CHW"] for item in items])
 
     def to_config(self, folder: Path | None = None) -> dict[str, Any]:
         return {
@@ -185,3 +177,16 @@ def _bicubic(pixels_CHW: Tensor, height: int, width: int) -> Tensor:
     if tuple(pixels_CHW.shape[1:]) == (height, width):
         return pixels_CHW
     return F.interpolate(pixels_CHW[None], size=(height, width), mode="bicubic", antialias=True)[0]
+
+
+def stack_padded(pixels: Sequence[Tensor]) -> dict[str, Tensor]:
+    """pixels_BCHW of pictures (C, H, W); where sizes differ, zeros at the right and below and sizes_B2 int64 (height,
+    width)."""
+    sizes = [tuple(item.shape[1:]) for item in pixels]
+    if len(set(sizes)) == 1:
+        return {"pixels_BCHW": torch.stack(list(pixels))}
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    batch = pixels[0].new_zeros(len(pixels), len(pixels[0]), height, width)
+    for row, item in zip(batch, pixels, strict=True):
+        row[:, : item.shape[1], : item.shape[2]] = item
+    return {"pixels_BCHW": batch, "sizes_B2": torch.tensor(sizes)}

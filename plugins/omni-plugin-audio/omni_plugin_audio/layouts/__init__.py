@@ -1,0 +1,1 @@
+"""Published audio data sets, read from their folders as they are."""

@@ -1,0 +1,1 @@
+"""Published image data sets, read from their folders as they are."""
