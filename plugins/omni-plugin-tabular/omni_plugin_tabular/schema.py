@@ -263,10 +263,11 @@ def _units(value: Any, where: str) -> dict[str, tuple[float, float]]:
 
 def _quantiles(value: Any, where: str) -> tuple[float, ...]:
     try:
-        numbers = tuple(float(item) for item in value)
+        numbers = () if isinstance(value, str) else tuple(float(item) for item in value)
     except (TypeError, ValueError):
         numbers = (math.nan,)
-    if len(numbers) == 1 or not all(map(math.isfinite, numbers)) or any(np.diff(numbers) < 0):
+    odd = isinstance(value, str) or len(numbers) == 1
+    if odd or not all(map(math.isfinite, numbers)) or any(np.diff(numbers) < 0):
         raise ConfigError(f"{where}: quantiles are at least two finite numbers that never fall.")
     return numbers
 
