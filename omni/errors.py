@@ -32,6 +32,14 @@ class InputError(OmniError, ValueError):
     slot: str | None = None
 
 
+class MissingSlotError(InputError):
+    """A value that is sound and holds nothing for its slot: a film without a sound track, where the slot wants sound.
+
+    Loaders raise it. The slot is then missing from the sample, everywhere; nothing stands in for it, and it is no bad
+    item. Where such a value is asked for by itself (``encode``), it is an error like any other InputError.
+    """
+
+
 class WeightsError(OmniError):
     """Weights that are missing, damaged, of another shape or without a part that was asked for."""
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from omni.core.adapter import ModalityAdapter, keep_tokens
 from omni.data.transform import Transform
-from omni.errors import InputError
+from omni.errors import InputError, MissingSlotError
 from omni.plugin.hookspecs import hookimpl
 from omni.plugin.specs import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec
 from omni.types import Sample, TokenSequence
@@ -36,6 +36,7 @@ def omni_modalities():
             transform="stripe_frames",
             sample=f"{HERE}:sample_stripe",
             extensions=(".npy", ".stripe"),
+            tracks=(("tail", f"{HERE}:load_tail"),),
         ),
         ModalitySpec(
             name="word",
@@ -68,6 +69,14 @@ def load_stripe(value, **options):
     if isinstance(value, bytes):
         return np.load(io.BytesIO(value), allow_pickle=False)
     return np.asarray(value, dtype=np.float32)
+
+
+def load_tail(value, *, first=8):
+    """What follows the first numbers of a file of a stripe, for another slot of stripes."""
+    tail = load_stripe(value)[first:]
+    if not len(tail):
+        raise MissingSlotError(f"the stripe has no more than {first} numbers")
+    return tail
 
 
 def load_word(value, **options):

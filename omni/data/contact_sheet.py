@@ -18,7 +18,7 @@ import numpy as np
 
 from omni.data.loaders import SlotLoader, describe, is_path
 from omni.data.members import samples_with_rate, signature, wav_file
-from omni.errors import InputError, OmniError
+from omni.errors import InputError, MissingSlotError, OmniError
 from omni.types import Sample
 
 THUMBNAIL = 240  # pixels of a picture's longer side
@@ -77,6 +77,8 @@ def _card(sample: Sample, loaders: Mapping[str, SlotLoader], bad: list[str]) -> 
             continue
         try:
             parts.append(render(value, loader))
+        except MissingSlotError as error:
+            parts.append(f'<p class="none">missing: {html.escape(str(error))}</p>')
         except InputError as error:
             bad.append(f"{sample.id}: {error}")
             parts.append(f'<p class="bad">{html.escape(str(error))}</p>')

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omni.errors import InputError, OmniError
+from omni.errors import ConfigError, InputError, MissingSlotError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.specs import ModalitySpec
+from omni.plugin.suggest import did_you_mean
 
 SHOWN_CHARACTERS = 80
+TRACK = "track"  # the option that names another modality's track
 
 
 class SlotLoader:
@@ -22,10 +24,13 @@ class SlotLoader:
     Args:
         slot: the slot's name, for messages.
         modality: a modality of the catalog.
-        options: keyword arguments of the modality's loader.
+        options: keyword arguments of the modality's loader. ``track`` is for values that are files of another modality
+            which hold something for this one (``ModalitySpec.tracks``): "modality.track", or a dictionary with that
+            as its ``type`` and the track's own options. Paths and bytes go through it first, other values do not.
 
     Raises:
         UnknownComponentError: no installed plugin provides the modality.
+        ConfigError: the modality has no such track.
     """
 
     def __init__(self, slot: str, *, modality: str, options: Mapping[str, Any] | None = None) -> None:
@@ -36,6 +41,8 @@ class SlotLoader:
         self.options = dict(options or {})
         self.hints: dict[str, Any] = {}  # what the slot's transform asks of the loader; the options win
         self._load: Callable[..., Any] = catalog.resolve(self.spec.loader, needed_by=entry)
+        self._own_options = {key: value for key, value in self.options.items() if key != TRACK}
+        self._track = _find_track(slot, self.options.get(TRACK))
 
     def __call__(self, value: Any) -> Any:
         """The raw value.
@@ -47,6 +54,7 @@ class SlotLoader:
         Raises:
             InputError: the file is missing or cannot be read, or the value is of no type that the loader takes; the
                 message names the slot and the file.
+            MissingSlotError: the file is sound and holds nothing for this slot.
         """
         if value is None:
             raise InputError(f"Slot {self.slot!r} has no value (None). Leave a missing slot out of the sample.")
@@ -55,9 +63,13 @@ class SlotLoader:
             if not value.is_file():
                 raise InputError(f"Slot {self.slot!r}: {_why_no_file(value)}")
         try:
-            return self._load(value, **self.hints | self.options)
+            if self._track is not None and isinstance(value, (Path, bytes, bytearray, memoryview)):
+                value_or_track = self._track(value)
+            else:
+                value_or_track = value
+            return self._load(value_or_track, **self.hints | self._own_options)
         except InputError as error:
-            raise InputError(f"Slot {self.slot!r}: {_with_name(str(error), value)}") from error
+            raise retold(error, f"Slot {self.slot!r}: {_with_name(str(error), value)}") from error
         except OmniError:
             raise
         except (OSError, ValueError, TypeError, EOFError, SyntaxError) as error:
@@ -65,6 +77,32 @@ class SlotLoader:
                 f"Slot {self.slot!r}: {describe(value)} cannot be read as {self.spec.name}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+def _find_track(slot: str, settings: Any) -> Callable[[Any], Any] | None:
+    """The function of ``track``: path or bytes -> what the slot's own loader takes."""
+    if settings is None:
+        return None
+    options = dict(settings) if isinstance(settings, Mapping) else {"type": settings}
+    name = options.pop("type", None)
+    if not isinstance(name, str) or name.count(".") != 1:
+        raise ConfigError(f"Slot {slot!r}: the loader's track is {settings!r}; it must name one, as 'modality.track'.")
+    modality, _, wanted = name.partition(".")
+    catalog = get_catalog()
+    entry = catalog.get("modality", modality)
+    tracks = dict(entry.spec.tracks)
+    if wanted not in tracks:
+        raise ConfigError(
+            f"Slot {slot!r}: the modality {modality!r} has no track {wanted!r}.{did_you_mean(wanted, tracks)} "
+            f"Tracks: {', '.join(tracks) or 'none'}."
+        )
+    function = catalog.resolve(tracks[wanted], needed_by=entry)
+    return lambda value: function(value, **options)
+
+
+def retold(error: InputError, message: str) -> InputError:
+    """The error with another message; one that says that the slot is missing still says so."""
+    return (MissingSlotError if isinstance(error, MissingSlotError) else InputError)(message)
 
 
 def is_path(value: Any, spec: ModalitySpec) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def wav_file(samples: np.ndarray, rate: int) -> bytes:
 def samples_with_rate(value: Any) -> tuple[np.ndarray, int] | None:
     """((T,) or (T, channels) samples, Hz) of ``(array, rate)``, ``{"array", "sample_rate"}`` or an object with
     ``samples_T`` and ``sample_rate``; None of anything else."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         array, rate = value.get("array"), value.get("sample_rate", value.get("sampling_rate"))
     elif isinstance(value, tuple) and len(value) == 2:
         array, rate = value

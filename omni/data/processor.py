@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from omni.data.collate import POOLED_KEY, Item, collate_targets, presence, stack_pooled
-from omni.data.loaders import SlotLoader
+from omni.data.loaders import SlotLoader, retold
 from omni.data.transform import Transform
-from omni.errors import ConfigError, InputError, OmniError
+from omni.errors import ConfigError, InputError, MissingSlotError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.suggest import did_you_mean
 from omni.registry import check_arguments
@@ -67,7 +67,8 @@ class Processor:
             slots: only these; None = all that the sample has.
 
         Returns:
-            slot -> tensors without a batch dimension, for the slots that the sample has.
+            slot -> tensors without a batch dimension, for the slots that the sample has. A slot whose file holds
+            nothing for it (MissingSlotError) is missing like one without a value.
 
         Raises:
             InputError: a slot that the processor does not have, or a value that cannot be read; names the sample, the
@@ -78,12 +79,17 @@ class Processor:
         for slot in wanted:
             self.require(slot, what=f"Sample {sample.id!r}")
             if sample.values.get(slot) is not None:
-                tensors[slot] = self._process(slot, sample, training)
+                made = self._process(slot, sample, training)
+                if made is not None:
+                    tensors[slot] = made
         return tensors
 
-    def _process(self, slot: str, sample: Sample, training: bool) -> dict[str, Tensor]:
+    def _process(self, slot: str, sample: Sample, training: bool) -> dict[str, Tensor] | None:
+        """None: the value holds nothing for the slot."""
         try:
             return self.process_value(slot, sample.values[slot], training=training)
+        except MissingSlotError:
+            return None
         except InputError as error:
             named = InputError(f"Sample {sample.id!r}: {error}")
             named.slot = slot
@@ -94,6 +100,7 @@ class Processor:
 
         Raises:
             InputError: names the slot and the file.
+            MissingSlotError: the value is sound and holds nothing for this slot.
         """
         self.require(slot)
         loader = self.loaders[slot]
@@ -102,7 +109,7 @@ class Processor:
             return self.transforms[slot](raw, training=training)
         except InputError as error:
             source = f" ({str(value)!r})" if isinstance(value, (str, Path)) and str(value) not in str(error) else ""
-            raise InputError(f"Slot {slot!r}{source}: {error}") from error
+            raise retold(error, f"Slot {slot!r}{source}: {error}") from error
 
     def require(self, slot: str, *, what: str = "This processor") -> None:
         """Raise InputError with the slots that exist, unless ``slot`` is one of them."""

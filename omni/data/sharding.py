@@ -17,7 +17,7 @@ from omni.data.groups import Group, Unreadable, group_of
 from omni.data.members import as_file
 from omni.data.shards import INDEX, write_shard_index
 from omni.data.tar_index import BLOCK
-from omni.errors import ConfigError, InputError, OmniError
+from omni.errors import ConfigError, InputError, MissingSlotError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.specs import ModalitySpec
 from omni.progress import Progress, show_progress
@@ -187,6 +187,8 @@ def _sample_files(sample: Sample, specs: Mapping[str, ModalitySpec], position: i
             continue
         try:
             ending, content = as_file(sample.values[slot], spec, what=f"Sample {sample.id!r}: Slot {slot!r}")
+        except MissingSlotError:
+            continue
         except InputError as error:
             error.slot = slot
             raise

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -56,21 +56,29 @@ def build_feature_table(
     model.eval()
     try:
         if chunks:
-            _require_frozen(model, slot, _inputs(samples, processor, slot, chunks[0][:1], model.device))
+            _require_frozen_of_first(model, samples, processor, slot, indices)
         path = _path(folder, model, processor, slot, list(first), autocast)
-        kept = _read(path)
+        kept = _read(path, items=len(first))
         if kept is not None:
-            return FeatureTable({key: row for row, key in enumerate(first)}, kept)
+            return _table(first, *kept)
+        pieces, found = [], []
         with torch.no_grad(), torch.autocast(model.device.type, dtype=autocast, enabled=autocast is not None):
-            pieces = [
-                model.encode_slot(slot, _inputs(samples, processor, slot, chunk, model.device)).pooled[slot].cpu()
-                for chunk in track(chunks, f"features of {slot}", quiet=quiet)
-            ]
+            for chunk in track(chunks, f"features of {slot}", quiet=quiet):
+                inputs, there = _inputs(samples, processor, slot, chunk, model.device)
+                found += there
+                if inputs:
+                    pieces.append(model.encode_slot(slot, inputs).pooled[slot].cpu())
     finally:
         model.train(training)
-    pooled_KD = torch.cat(pieces).float() if pieces else torch.zeros(0, model.width)
-    _write(path, pooled_KD)
-    return FeatureTable({key: row for row, key in enumerate(first)}, pooled_KD)
+    pooled_SD = torch.cat(pieces).float() if pieces else torch.zeros(0, model.width)
+    present_K = torch.tensor(found, dtype=torch.bool)
+    _write(path, pooled_SD, present_K)
+    return _table(first, pooled_SD, present_K)
+
+
+def _table(keys: Iterable[str], pooled_SD: Tensor, present_K: Tensor) -> FeatureTable:
+    there = [key for key, present in zip(keys, present_K.tolist(), strict=True) if present]
+    return FeatureTable({key: row for row, key in enumerate(there)}, pooled_SD)
 
 
 def _path(
@@ -96,31 +104,47 @@ def _path(
     return Path(folder) / f"{slot}-{digest.hexdigest()[:24]}.safetensors"
 
 
-def _read(path: Path | None) -> Tensor | None:
-    """Kept features, or None; a damaged file is made again."""
+def _read(path: Path | None, *, items: int) -> tuple[Tensor, Tensor] | None:
+    """Kept features (S, D) and which of the K items have them, or None; a damaged file is made again."""
     if path is None or not path.is_file():
         return None
     try:
-        return load_file(path)["pooled_KD"]
+        kept = load_file(path)
+        return kept["pooled_KD"], kept.get("present_K", torch.ones(items, dtype=torch.bool))
     except (SafetensorError, KeyError, OSError):
         return None
 
 
-def _write(path: Path | None, pooled_KD: Tensor) -> None:
+def _write(path: Path | None, pooled_SD: Tensor, present_K: Tensor) -> None:
+    """Where an item has no features, the file says which have."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     os.close(handle)
-    save_file({"pooled_KD": pooled_KD}, name)
+    save_file({"pooled_KD": pooled_SD} | ({} if present_K.all() else {"present_K": present_K}), name)
     os.replace(name, path)
 
 
 def _inputs(
     samples: Sequence[Sample], processor: Processor, slot: str, indices: Sequence[int], device: torch.device
-) -> dict[str, Tensor]:
-    items = [processor(samples[index], False, slots=[slot])[slot] for index in indices]
-    return {key: value.to(device) for key, value in processor.collate_slot(slot, items).items()}
+) -> tuple[dict[str, Tensor], list[bool]]:
+    """Adapter inputs of the items that have something for the slot ({} if none has), and which have."""
+    items = [processor(samples[index], False, slots=[slot]).get(slot) for index in indices]
+    there = [item for item in items if item is not None]
+    inputs = processor.collate_slot(slot, there) if there else {}
+    return {key: value.to(device) for key, value in inputs.items()}, [item is not None for item in items]
+
+
+def _require_frozen_of_first(
+    model: OmniModel, samples: Sequence[Sample], processor: Processor, slot: str, indices: Sequence[int]
+) -> None:
+    """_require_frozen with the first item that has something for the slot."""
+    for index in indices:
+        inputs, _ = _inputs(samples, processor, slot, [index], model.device)
+        if inputs:
+            _require_frozen(model, slot, inputs)
+            return
 
 
 def _require_frozen(model: OmniModel, slot: str, inputs: dict[str, Tensor]) -> None:

@@ -32,8 +32,9 @@ class FeatureTable:
         self.rows = dict(rows)
         self.pooled_KD = pooled_KD
 
-    def __getitem__(self, key: str) -> Tensor:
-        return self.pooled_KD[self.rows[key]]
+    def get(self, key: str) -> Tensor | None:
+        """(D,) features of an item; None where its file holds nothing for the slot."""
+        return self.pooled_KD[self.rows[key]] if key in self.rows else None
 
 
 def sample_key(sample: Sample, slot: str, index: int) -> str:
@@ -167,18 +168,28 @@ class ItemMaker:
         return [[slot for slot, has in zip(slots, row, strict=True) if has] for row in present]
 
     def _item(self, sample: Sample, reading: Reading, slots: list[str]) -> Item:
-        raw = [slot for slot in slots if slot not in self.cached]
-        views = []
+        views: list[dict[str, dict[str, Tensor]]] = []
         for view in range(self.views):
             if self.training:
                 seeding.seed_everything(self.seed, "view", view, *reading.key)
-            tensors = self.processor(sample, self.training, slots=raw)
-            for slot in slots:
-                if slot in self.cached:
-                    row = self.cached[slot][sample_key(sample, slot, reading.index or 0)]
-                    tensors[slot] = {POOLED_KEY: row}
-            views.append(tensors)
+            views.append(self._tensors(sample, reading, slots))
+            for slot in self._dropped(sample, slots) if not views[-1] else ():  # what stayed held nothing
+                views[-1] = self._tensors(sample, reading, [slot])
+                if views[-1]:
+                    break
         return Item(sample, views[0], index=reading.index, views=tuple(views[1:]))
+
+    def _tensors(self, sample: Sample, reading: Reading, slots: list[str]) -> dict[str, dict[str, Tensor]]:
+        tensors = self.processor(sample, self.training, slots=[slot for slot in slots if slot not in self.cached])
+        for slot in slots:
+            row = self.cached[slot].get(sample_key(sample, slot, reading.index or 0)) if slot in self.cached else None
+            if row is not None:
+                tensors[slot] = {POOLED_KEY: row}
+        return tensors
+
+    def _dropped(self, sample: Sample, slots: list[str]) -> list[str]:
+        """The slots with a value that slot dropout took."""
+        return [slot for slot in self.processor.slots if slot not in slots and sample.values.get(slot) is not None]
 
 
 class BatchItems(Dataset):

@@ -64,7 +64,7 @@ class TableItems(Dataset):
             else:
                 table, rows = tensorise(samples, processor, slot, quiet=quiet)
             keys = [
-                rows[sample_key(sample, slot, index)] if sample.values.get(slot) is not None else -1
+                rows.get(sample_key(sample, slot, index), -1) if sample.values.get(slot) is not None else -1
                 for index, sample in enumerate(samples)
             ]
             self.rows[slot] = torch.tensor(keys, dtype=torch.int64)
@@ -117,15 +117,16 @@ def distinct(samples: Sequence[Sample], slot: str) -> dict[str, int]:
 def tensorise(
     samples: Sequence[Sample], processor: Processor, slot: str, *, quiet: bool = False
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """All distinct items of a slot as adapter inputs (K, ...), and content key -> row."""
-    first = distinct(samples, slot)
-    if not first:
+    """All distinct items of a slot as adapter inputs (K, ...), and content key -> row; items whose files hold nothing
+    for the slot have none."""
+    items = {
+        key: processor(samples[index], False, slots=[slot]).get(slot)
+        for key, index in track(list(distinct(samples, slot).items()), f"reading {slot}", quiet=quiet)
+    }
+    made = {key: item for key, item in items.items() if item is not None}
+    if not made:
         return {}, {}
-    items = [
-        processor(samples[index], False, slots=[slot])[slot]
-        for index in track(list(first.values()), f"reading {slot}", quiet=quiet)
-    ]
-    return processor.collate_slot(slot, items), {key: row for row, key in enumerate(first)}
+    return processor.collate_slot(slot, list(made.values())), {key: row for row, key in enumerate(made)}
 
 
 def readable(
@@ -199,7 +200,7 @@ def fits(samples: Sequence[Sample], processor: Processor, slots: Sequence[str], 
     total = 0.0
     for slot in slots:
         first = list(distinct(samples, slot).values())
-        probe = [processor(samples[index], False, slots=[slot])[slot] for index in first[:4]]
+        probe = [processor(samples[index], False, slots=[slot]).get(slot, {}) for index in first[:4]]
         sizes = [sum(value.numel() * value.element_size() for value in item.values()) for item in probe]
         total += len(first) * max(sizes, default=0)
     return total <= limit

@@ -96,11 +96,13 @@ def encode_samples(
     with show_progress("encode", len(dataset) if hasattr(dataset, "__len__") else 0, progress) as advance:
         for part in _parts(dataset):
             kept = [(n, s) for n, s in part if all(s.values.get(slot) is not None for slot in required)]
-            made.left_out += len(part) - len(kept)
-            made.ids += [sample.id for _, sample in kept]
-            made.targets += [sample.targets for _, sample in kept]
+            rows = {slot: table.add(model, slot, kept, batch_size) for slot, table in tables.items()}
+            whole = [all(rows[slot][place] >= 0 for slot in required & set(rows)) for place in range(len(kept))]
+            made.left_out += len(part) - sum(whole)
+            made.ids += [sample.id for (_, sample), has in zip(kept, whole, strict=True) if has]
+            made.targets += [sample.targets for (_, sample), has in zip(kept, whole, strict=True) if has]
             for slot, table in tables.items():
-                table.add(model, slot, kept, batch_size)
+                table.rows += [row for row, has in zip(rows[slot], whole, strict=True) if has]
             advance(len(part))
     width = model.model.config.embedding_width
     for slot, table in tables.items():
@@ -119,29 +121,33 @@ class _Table:
         self.count = 0
 
     @torch.inference_mode()
-    def add(self, model: OmniPredictor, slot: str, samples: list[tuple[int, Sample]], batch_size: int) -> None:
-        fresh, numbers = [], []
+    def add(self, model: OmniPredictor, slot: str, samples: list[tuple[int, Sample]], batch_size: int) -> list[int]:
+        """Embed the values that are new; which row each sample has, -1 = none."""
+        fresh: dict[str, tuple[int, Any]] = {}
+        keys: list[str | None] = []
         for number, sample in samples:
             value, key = sample.values.get(slot), sample.keys.get(slot)
-            if value is None:
-                self.rows.append(-1)
-                continue
-            position = self.place.get(key) if key is not None else None
-            if position is None:
-                position = self.count
-                self.count += 1
-                fresh.append({slot: value})
-                numbers.append(number)
-                if key is not None:
-                    self.place[key] = position
-            self.rows.append(position)
-        made = [
-            model.model.encode(slot, batch.cast(model.device, model.dtype)[slot]).float().cpu()
-            for batch in prepare_batches(
-                model.processor, fresh, batch_size=batch_size, device=model.device, positions=numbers
-            )
-        ]
-        self.parts += [torch.cat(made).clone()] if made else []
+            key = f"#{number}" if key is None else f"={key}"
+            keys.append(None if value is None else key)
+            if value is not None and key not in self.place:
+                fresh.setdefault(key, (number, value))
+        found: list[bool] = []
+        for batch in prepare_batches(
+            model.processor,
+            [{slot: value} for _, value in fresh.values()],
+            batch_size=batch_size,
+            device=model.device,
+            positions=[number for number, _ in fresh.values()],
+            allow_missing=True,
+        ):
+            found += batch.present[slot].tolist()
+            if slot in batch.inputs:
+                inputs = batch.cast(model.device, model.dtype)[slot]
+                self.parts.append(model.model.encode(slot, inputs).float().cpu().clone())
+        for key, there in zip(fresh, found, strict=True):
+            self.place[key] = self.count if there else -1
+            self.count += there
+        return [-1 if key is None else self.place[key] for key in keys]
 
 
 def _parts(dataset: Any) -> Iterator[list[tuple[int, Sample]]]:

@@ -89,6 +89,9 @@ class ModalitySpec(ComponentSpec):
             "typical" an ordinary one, "other" one of another size and content, "minimum" the smallest that the
             transform accepts; the same on every call, no files; another word raises ValueError. Used by docs, export
             and the contract tests (omni.testing), whose ragged batches are made of the three.
+        tracks: (name, "module:function") pairs: what files of this modality hold for slots of another one (the sound of
+            a film), (path or bytes, **options) -> a value that the other's loader takes. Slots ask for it with
+            ``loader=dict(track="modality.name")``; a file without it raises omni.errors.MissingSlotError.
         summary_note: how the modality's summary state is formed, if not by a class token.
     """
 
@@ -100,6 +103,7 @@ class ModalitySpec(ComponentSpec):
     layout: str = "1d"
     extensions: tuple[str, ...] = ()
     literal_strings: bool = False
+    tracks: tuple[tuple[str, str], ...] = ()
     notices: tuple[str, ...] = ()
 
     def problems(self) -> list[str]:
@@ -109,7 +113,7 @@ class ModalitySpec(ComponentSpec):
         return found
 
     def target_strings(self) -> tuple[str, ...]:
-        return (self.target, self.loader, self.sample)
+        return (self.target, self.loader, self.sample, *(function for _, function in self.tracks))
 
 
 @dataclass(frozen=True, kw_only=True)
