@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import image_layouts_fixture as fixture
 import numpy as np
 import pytest
 
-from omni.errors import ConfigError, InputError
+from omni.errors import ConfigError, InputError, MissingDependencyError
 from omni_plugin_image.layouts.coco_boxes import CocoBoxes
 from omni_plugin_image.layouts.coco_captions import CocoCaptions
 from omni_plugin_image.layouts.flickr30k import Flickr30k
@@ -40,9 +41,13 @@ def test_imagenet_some_classes_in_a_given_order(tmp_path):
         ImageNet(root, wnids=["n99999999"])
 
 
-def test_imagenet_without_names_or_with_map_clsloc(tmp_path):
+def test_imagenet_without_names_or_with_map_clsloc(tmp_path, monkeypatch):
     root = fixture.imagenet(tmp_path, val="devkit")
     devkit = root / "ILSVRC2012_devkit_t12/data"
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'omni-plugin-image\[imagenet\]', or put LOC_val"):
+        ImageNet(root, split="val")
+    monkeypatch.undo()
     (devkit / "meta.mat").write_bytes(b"MATLAB 5.0 MAT-file, damaged")
     with pytest.raises(InputError, match="is no meta.mat of the devkit"):
         ImageNet(root, split="val")

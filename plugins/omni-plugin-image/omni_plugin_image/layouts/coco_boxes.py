@@ -57,10 +57,10 @@ def read_instances(layout: PublishedLayout, path: Path, *, drop_crowd: bool = Fa
             for row in table["images"]
         ]
         position = {image[0]: index for index, image in enumerate(images)}
-        rows = [row for row in table["annotations"] if not (drop_crowd and row["iscrowd"])]
+        rows = [row for row in table["annotations"] if not (drop_crowd and row.get("iscrowd"))]
         image_N = np.array([position[row["image_id"]] for row in rows], np.int64)
         class_N = np.array([number[row["category_id"]] for row in rows], np.int64)
-        crowd_N = np.array([bool(row["iscrowd"]) for row in rows], bool)
+        crowd_N = np.array([bool(row.get("iscrowd")) for row in rows], bool)
         annotation_N = np.array([row["id"] for row in rows], np.int64)
         boxes_N4 = np.array([row["bbox"] for row in rows], np.float64).reshape(len(rows), 4)
         if not np.isfinite(boxes_N4).all():

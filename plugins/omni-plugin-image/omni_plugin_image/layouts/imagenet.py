@@ -123,8 +123,8 @@ class ImageNet(PublishedLayout):
             from scipy.io import loadmat
         except ImportError as error:
             raise MissingDependencyError(
-                f"imagenet: reading {str(path)!r} needs scipy, which is not installed. Fix: pip install scipy, or put "
-                "LOC_val_solution.csv into the root."
+                f"imagenet: reading {str(path)!r} needs scipy, which is not installed. Fix: pip install "
+                "'omni-plugin-image[imagenet]', or put LOC_val_solution.csv into the root."
             ) from error
         try:
             synsets: Any = loadmat(str(path), squeeze_me=True, appendmat=False)["synsets"]
