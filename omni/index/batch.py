@@ -1,13 +1,15 @@
 """Exact search of many queries at once by matrix products, in blocks whose scores are not kept.
 
-A block's scores are computed in a fast type (bfloat16 where the processor has matrix units for it), and only what could
-still be among the k best is kept: an item whose fast score plus its error bound stays below the k-th best fast score
-minus its error bound cannot be. What is left (a few items more than k a query) is scored again in float32, so the
-result is the exact one. The gallery's mean is taken off before rounding: it moves all scores of a query alike, and
-embeddings that lie in a narrow cone are told apart much better without it.
+A block's scores are computed in a fast type (bfloat16 where the processor has matrix units for it, else float32, whose
+product in torch is several times as fast as the one in faiss's wheels). Only what could still be among the k best is
+kept: an item whose fast score plus its error bound stays below the k-th best fast score minus its error bound cannot
+be. What is left (a few items more than k a query) is scored again in float32, so the result is the exact one. Before
+rounding to bfloat16 the gallery's mean is taken off: it moves all scores of a query alike, and embeddings that lie in a
+narrow cone are told apart much better without it.
 
 Error bound of a fast score a = <q~, g~> of rounded q~, g~ with real centred values q, g (Cauchy-Schwarz):
-    |a - <q, g>| <= |q| |g - g~| + |q - q~| |g~| + E 2^-22 |q| |g| + |a| 2^-8   (the last: rounding of the result).
+    |a - <q, g>| <= |q| |g - g~| + |q - q~| |g~| + E 2^-22 |q| |g| + |a| 2^-8   (the last: rounding of the result
+    to bfloat16; in float32 only the term with E is left, that of the sum).
 """
 
 from __future__ import annotations
@@ -29,34 +31,39 @@ CROWDED = 0.05  # part of a tile's groups that may stay; above it rounding does 
 LARGEST = 1e30  # of the product of norms; beyond it a fast score could overflow
 
 
-def fast_dtype() -> torch.dtype | None:
-    """bfloat16 on processors with matrix units for it; None where faiss's own product is as fast."""
+def fast_dtype() -> torch.dtype:
+    """bfloat16 on processors with matrix units for it, else float32."""
     try:
-        return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else None
+        return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
     except AttributeError:
-        return None
+        return torch.float32
 
 
 class RoundedGallery:
-    """Rounded, centred copy of (N, E) float32 vectors, for searches of many queries.
+    """(N, E) float32 vectors as they are multiplied in searches of many queries.
 
     Args:
         vectors_NE: kept, not copied; exact scores come from it.
-        dtype: of the copy.
+        dtype: of the product. bfloat16 makes a rounded, centred copy; float32 works on the vectors themselves.
     """
 
     def __init__(self, vectors_NE: np.ndarray, dtype: torch.dtype = torch.bfloat16) -> None:
         self.vectors_NE, self.gallery_NE = vectors_NE, torch.from_numpy(vectors_NE)
-        count, width = vectors_NE.shape
-        self.mean_E = torch.from_numpy(vectors_NE.mean(0, dtype=np.float64).astype(np.float32))
-        self.rounded_NE = torch.zeros(-(-count // (GROUP * COARSE)) * GROUP * COARSE, width, dtype=dtype)
         self.largest_residual, self.largest = 0.0, 0.0
-        for start in range(0, count, TILE):
-            part = torch.from_numpy(np.ascontiguousarray(vectors_NE[start : start + TILE])) - self.mean_E
-            rounded = part.to(dtype)
-            self.rounded_NE[start : start + len(part)] = rounded
-            self.largest_residual = max(self.largest_residual, float((part - rounded.float()).norm(dim=1).max()))
-            self.largest = max(self.largest, float(rounded.float().norm(dim=1).max()))
+        self.rounded_NE = self.gallery_NE
+        copy = dtype != torch.float32
+        if copy:
+            mean_E = torch.from_numpy(vectors_NE.mean(0, dtype=np.float64).astype(np.float32))
+            self.rounded_NE = torch.empty(vectors_NE.shape, dtype=dtype)
+        for start in range(0, len(vectors_NE), TILE):
+            part = self.gallery_NE[start : start + TILE]
+            if copy:
+                part = part - mean_E
+                rounded = part.to(dtype)
+                self.rounded_NE[start : start + len(part)] = rounded
+                self.largest_residual = max(self.largest_residual, float((part - rounded.float()).norm(dim=1).max()))
+                part = rounded.float()
+            self.largest = max(self.largest, float(part.norm(dim=1).max()))
 
     def search(self, queries_QE: np.ndarray, k: int, allowed_N: np.ndarray | None = None) -> Best | None:
         """Scores (Q, k) float32 and rows (Q, k) int64 of the k best, best first.
@@ -68,7 +75,7 @@ class RoundedGallery:
             None where rounded scores do not tell enough items apart: search in another way.
         """
         blocks = torch.from_numpy(queries_QE).split(QUERIES)
-        items = min(max(SCORES // len(blocks[0]) // TILE, 1) * TILE, len(self.rounded_NE))
+        items = min(max(SCORES // len(blocks[0]) // TILE, 1) * TILE, self._padded())
         scores = torch.empty(items * len(blocks[0]), dtype=self.rounded_NE.dtype)  # one for all: new pages cost time
         made = []
         for block in blocks:
@@ -77,6 +84,10 @@ class RoundedGallery:
                 return None
             made.append(found)
         return np.concatenate([scores for scores, _ in made]), np.concatenate([rows for _, rows in made])
+
+    def _padded(self) -> int:
+        """Rows of the score table of all items: whole groups of groups."""
+        return -(-len(self.vectors_NE) // (GROUP * COARSE)) * GROUP * COARSE
 
     def _search(self, queries_QE: Tensor, k: int, allowed_N: np.ndarray | None, scores_TQ: Tensor) -> Best | None:
         rounded_QE = queries_QE.to(self.rounded_NE.dtype)
@@ -94,19 +105,20 @@ class RoundedGallery:
         self, rounded_EQ: Tensor, bound_Q: Tensor, k: int, allowed_N: np.ndarray | None, scores_TQ: Tensor
     ) -> tuple[Tensor, Tensor] | None:
         """(query, row) of all items that could be among the k best, and some more."""
-        padded, (size, queries) = len(self.rounded_NE), scores_TQ.shape
+        padded, (size, queries) = self._padded(), scores_TQ.shape
         barred = None if allowed_N is None else np.flatnonzero(~allowed_N)
         best_KQ = torch.full((k, queries), -torch.inf)
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
         ordered = scores_TQ.dtype != torch.bfloat16
+        rounding = 0.0 if ordered else 1 / 256
         for start in range(0, padded, size):
             block = scores_TQ[: padded - start]
             groups_GQ = self._multiply(rounded_EQ, start, block, barred, ordered)
-            merged_KQ, cut_Q = _merge(best_KQ, groups_GQ, bound_Q)
+            merged_KQ, cut_Q = _merge(best_KQ, groups_GQ, bound_Q, rounding)
             if not ordered and not bool((cut_Q > 0).all()):
                 ordered = True
                 groups_GQ = _group_best(_order(_keys(block)))
-                merged_KQ, cut_Q = _merge(best_KQ, groups_GQ, bound_Q)
+                merged_KQ, cut_Q = _merge(best_KQ, groups_GQ, bound_Q, rounding)
             best_KQ, cut_keys = merged_KQ, _cut_keys(cut_Q, block.dtype)
             found = torch.nonzero((groups_GQ >= cut_keys).view(-1)).squeeze(1)
             if len(found) > max(CROWDED * groups_GQ.numel(), 8 * k * queries):
@@ -123,11 +135,12 @@ class RoundedGallery:
         best = []
         for first in range(start, start + len(block), TILE):
             part = block[first - start : first - start + TILE]
-            torch.mm(self.rounded_NE[first : first + len(part)], rounded_EQ, out=part)
+            rows = self.rounded_NE[first : first + len(part)]
+            torch.mm(rows, rounded_EQ, out=part[: len(rows)])
             if barred is not None:
                 inside = barred[np.searchsorted(barred, first) : np.searchsorted(barred, first + len(part))] - first
                 part[torch.from_numpy(inside)] = -torch.inf
-            part[max(len(self.vectors_NE) - first, 0) :] = -torch.inf  # the padding of the last group
+            part[len(rows) :] = -torch.inf  # the padding of the last groups
             best.append(_group_best(_order(_keys(part)) if ordered else _keys(part)))
         return torch.cat(best)
 
@@ -175,21 +188,25 @@ def _values(keys: Tensor) -> Tensor:
     return _order(keys.clone()).view(torch.bfloat16).float() if keys.dtype == torch.int16 else keys
 
 
-def _merge(best_KQ: Tensor, groups_GQ: Tensor, bound_Q: Tensor) -> tuple[Tensor, Tensor]:
+def _merge(best_KQ: Tensor, groups_GQ: Tensor, bound_Q: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
     """The k best scores of items of different groups so far, and the cut."""
     k, queries = best_KQ.shape
     if len(groups_GQ) >= 4 * k * COARSE:
         groups_GQ = groups_GQ.view(-1, COARSE, queries).amax(1)
     merged = torch.cat([best_KQ, _values(groups_GQ)]).T.contiguous()
     best_KQ = merged.topk(k, dim=1).values.T
-    return best_KQ, _cut(best_KQ[-1], bound_Q)
+    return best_KQ, _cut(best_KQ[-1], bound_Q, rounding)
 
 
-def _cut(kth_Q: Tensor, bound_Q: Tensor) -> Tensor:
-    """The fast score below which an item cannot be among the k best, if the k-th best fast score is ``kth_Q``."""
-    least = kth_Q - bound_Q - kth_Q.abs() / 256
+def _cut(kth_Q: Tensor, bound_Q: Tensor, rounding: float) -> Tensor:
+    """The fast score below which an item cannot be among the k best, if the k-th best fast score is ``kth_Q``.
+
+    Args:
+        rounding: relative error of a score that comes from its own type.
+    """
+    least = kth_Q - bound_Q - kth_Q.abs() * rounding
     cut = least - bound_Q
-    cut = torch.where(cut > 0, cut / (1 + 1 / 256), cut / (1 - 1 / 256))
+    cut = torch.where(cut > 0, cut / (1 + rounding), cut / (1 - rounding))
     return cut.clamp(min=-2 * LARGEST)  # above the -inf of what is barred
 
 

@@ -78,10 +78,9 @@ class SlotVectors:
         return SlotVectors.of(self.array_NE / np.maximum(length, 1e-12), items_N=self.items_N)
 
     @cached_property
-    def rounded(self) -> RoundedGallery | None:
-        """For batches; None where the processor gains nothing by it."""
-        dtype = fast_dtype()
-        return None if dtype is None else RoundedGallery(self.array_NE, dtype)
+    def rounded(self) -> RoundedGallery:
+        """For batches."""
+        return RoundedGallery(self.array_NE, fast_dtype())
 
     def search(
         self, queries_QE: np.ndarray, k: int, *, allowed: np.ndarray | None = None, exact: bool = False
@@ -112,7 +111,7 @@ class SlotVectors:
         self, queries_QE: np.ndarray, k: int, allowed: np.ndarray | None, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Exactly. Few queries: faiss. Many: a matrix product, where it is faster."""
-        if len(queries_QE) >= MIN_QUERIES and count >= MIN_ITEMS and k <= MAX_K and fast_dtype() is not None:
+        if len(queries_QE) >= MIN_QUERIES and count >= MIN_ITEMS and k <= MAX_K:
             found = self._multiply(queries_QE, k, allowed, count)
             if found is not None:
                 return found
@@ -123,7 +122,7 @@ class SlotVectors:
         self, queries_QE: np.ndarray, k: int, allowed: np.ndarray | None, count: int
     ) -> tuple[np.ndarray, np.ndarray] | None:
         if allowed is None or count > GATHERED * len(self):
-            return self.rounded.search(queries_QE, k, allowed) if self.rounded is not None else None
+            return self.rounded.search(queries_QE, k, allowed)
         rows = np.flatnonzero(allowed)
         found = RoundedGallery(self.array_NE[rows], fast_dtype()).search(queries_QE, k)
         return None if found is None else (found[0], rows[found[1]])

@@ -64,9 +64,10 @@ def test_items_that_rounding_does_not_tell_apart_are_left_to_faiss():
     assert RoundedGallery(gallery).search(queries * np.float32(1e35), 5) is None  # would overflow
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("part", [0.1, 0.6])
-def test_masks_in_batches(part, monkeypatch):
-    monkeypatch.setattr(vectors, "fast_dtype", lambda: torch.bfloat16)  # also where it is slower
+def test_masks_in_batches(part, dtype, monkeypatch):
+    monkeypatch.setattr(vectors, "fast_dtype", lambda: dtype)
     monkeypatch.setattr(vectors, "MIN_ITEMS", 100)
     gallery, queries = numbers(8000, 16), numbers(9, 16, seed=1)
     allowed = np.random.default_rng(2).random(8000) < part
@@ -79,6 +80,18 @@ def test_masks_in_batches(part, monkeypatch):
         np.testing.assert_allclose(found.scores_QK, scores, rtol=1e-5, atol=1e-5)
         assert (found.items_QK == rows).mean() > 0.99
     assert len(calls) == 2
+
+
+def test_float32_multiplies_the_vectors_themselves_and_tells_a_narrow_cone_apart():
+    gallery, queries = 1.0 + 1e-3 * numbers(9000, 16), 1.0 + 1e-3 * numbers(6, 16, seed=1)
+    searcher = RoundedGallery(gallery, torch.float32)
+    assert searcher.rounded_NE.data_ptr() == searcher.gallery_NE.data_ptr()  # no copy
+    found = searcher.search(queries, 5)
+    assert found is not None
+    exact_scores = queries.astype(np.float64) @ gallery.astype(np.float64).T
+    best = np.take_along_axis(exact_scores, found[1], 1)
+    kth = -np.sort(-exact_scores, axis=1)[:, 4:5]
+    assert (best >= kth - 16 * 2.0**-22 * np.linalg.norm(queries, axis=1)[:, None] * 4.1).all()
 
 
 def test_many_queries_in_pieces(monkeypatch):
