@@ -15,10 +15,10 @@ plugin of its main modality::
         def sample(self, name, record):                 # a record as a Sample: called on reading, so it stays cheap
             return Sample(id=name, values={"audio": self.inside("audio", record["filename"])}, targets={...})
 
-``find_file`` and ``find_folder`` take several possible places; ``table`` reads CSV and TSV (also .gz, also without a
-header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root and refuses one that leaves
-it, ``number`` reads a field as a number, ``choice`` checks an option, ``reading`` makes errors of what is not as
-published, ``wrong`` makes one that names the layout.
+``find_file`` and ``find_folder`` take several possible places, ``listed`` lists a folder; ``table`` reads CSV and TSV
+(also .gz, also without a header line), ``json`` and ``lines`` the rest, ``inside`` joins a published name to the root
+and refuses one that leaves it, ``number`` reads a field as a number, ``choice`` checks an option, ``reading`` makes
+errors of what is not as published, ``wrong`` makes one that names the layout.
 
 Media files that a record lists and that are not there are an error when the sample is read, or left out and counted in
 ``skipped`` with ``missing="skip"``.
@@ -29,6 +29,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,8 +81,8 @@ class PublishedLayout(Dataset):
         self.missing = self.choice("missing", missing, POLICIES)
         self.skipped = 0
         self._kept: list[tuple[str, Any]] = []
-        if not self.root.is_dir():
-            what = "is a file, and the folder of the data set is wanted" if self.root.is_file() else "is no folder"
+        if not os.path.isdir(root):
+            what = "is a file, and the folder of the data set is wanted" if os.path.isfile(root) else "is no folder"
             raise self.wrong(f"{str(root)!r} {what}.", obtain=True)
 
     # What a subclass says.
@@ -142,7 +143,7 @@ class PublishedLayout(Dataset):
         return [name for name, _ in self._kept]
 
     def _absent(self, sample: Sample) -> Path | None:
-        return next((path for path in self.media(sample) if not path.is_file()), None)
+        return next((path for path in self.media(sample) if not os.path.isfile(path)), None)
 
     # Helpers.
 
@@ -169,11 +170,11 @@ class PublishedLayout(Dataset):
         Raises:
             InputError: none is there; names them all.
         """
-        return self._find(names, what, "file", Path.is_file)
+        return self._find(names, what, "file", os.path.isfile)
 
     def find_folder(self, *names: str, what: str = "") -> Path:
         """The first of the named folders (relative to the root) that is there; see ``find_file``."""
-        return self._find(names, what, "folder", Path.is_dir)
+        return self._find(names, what, "folder", os.path.isdir)
 
     def _find(self, names: Sequence[str], what: str, kind: str, test: Any) -> Path:
         for name in names:
@@ -185,6 +186,15 @@ class PublishedLayout(Dataset):
             "that holds it.",
             obtain=True,
         )
+
+    def listed(self, folder: Path) -> list[os.DirEntry[str]]:
+        """The entries of a folder in the order of their names, hidden ones left out.
+
+        Raises:
+            InputError: it cannot be listed.
+        """
+        with self.reading(folder), os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
     def inside(self, *parts: str) -> Path:
         """``root / parts``, for names that come from tables.
@@ -268,12 +278,14 @@ class PublishedLayout(Dataset):
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
-        """Where the content of a file is taken apart: a key that is not there or a value of another type is an
-        InputError that names the file."""
+        """Where a file is opened or its content taken apart: what cannot be read, a key that is not there or a value
+        of another type is an InputError that names the file."""
         try:
             yield
         except OmniError:
             raise
+        except OSError as error:
+            raise self.wrong(f"{str(path)!r} cannot be read: {_why(error)}.", obtain=True) from error
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise self.wrong(
                 f"{str(path)!r} is not as published: {type(error).__name__}: {error}. Is it another file of the data "

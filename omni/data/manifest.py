@@ -124,9 +124,10 @@ class TableRows:
             raise InputError(f"The manifest {str(path)!r} is empty: its first line must name the columns.")
         self.columns = tuple(lines[0] if header is None else header)
         self._rows = lines[1:] if header is None else lines
-        twice = first_duplicate(self.columns)
+        named = [name for name in self.columns if name]
+        twice = first_duplicate(named)
         if twice is not None:
-            raise InputError(f"{path}: two columns are called {self.columns[twice[0]]!r}.")
+            raise InputError(f"{path}: two columns are called {named[twice[0]]!r}.")
         for number, line in enumerate(self._rows, 2 if header is None else 1):
             if len(line) != len(self.columns):
                 raise InputError(f"{path}, row {number}: {len(line)} fields, but the header names {len(self.columns)}.")

@@ -197,3 +197,12 @@ def test_what_is_not_as_published_names_the_file(root):
     with pytest.raises(ConfigError, match="as it is"):
         with data.reading("a.json"):
             raise ConfigError("as it is")
+
+
+def test_folders_are_listed_in_order(root):
+    data = Rows(root)
+    for name in ("z", ".hidden", "B", "a"):
+        (root / name).mkdir()
+    assert [entry.name for entry in data.listed(root) if entry.is_dir()] == ["B", "a", "media", "z"]
+    with pytest.raises(InputError, match="rows: '.*nowhere' cannot be read: No such file"):
+        data.listed(root / "nowhere")

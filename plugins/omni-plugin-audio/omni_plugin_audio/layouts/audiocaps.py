@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,9 +58,7 @@ class AudioCaps(CaptionedLayout):
     def _listed(self) -> dict[str, str]:
         """Name without ending -> name, of the sounds in the folder."""
         found: dict[str, str] = {}
-        with os.scandir(self._folder) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-        for name in names:
+        for name in (entry.name for entry in self.listed(self._folder)):
             stem, dot, ending = name.rpartition(".")
             if f".{ending.lower()}" not in ENDINGS or not dot:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ class ImageNet(PublishedLayout):
     ) -> None:
         super().__init__(root, split=split, missing=missing)
         self._folder = self.find_folder(*(place.format(split) for place in PLACES), what=f"the pictures of {split}")
-        folders = _class_folders(self._folder)
+        folders = self._class_folders(self._folder)
         if split == "train" and not folders:
             raise self.wrong(f"{str(self._folder)!r} has no folder called like a class, n01440764.", obtain=True)
         labelled = self._in_folders(folders) if folders else list(self._flat())
@@ -77,9 +76,8 @@ class ImageNet(PublishedLayout):
     def _in_folders(self, folders: Sequence[str]) -> list[tuple[str, str]]:
         found = []
         for wnid in folders:
-            with os.scandir(self._folder / wnid) as entries:
-                files = sorted(entry.name for entry in entries if entry.name.lower().endswith(ENDINGS))
-            found += [(f"{wnid}/{file}", wnid) for file in files if not file.startswith(".")]
+            names = (entry.name for entry in self.listed(self._folder / wnid))
+            found += [(f"{wnid}/{name}", wnid) for name in names if name.lower().endswith(ENDINGS)]
         return found
 
     def _flat(self) -> Iterator[tuple[str, str]]:
@@ -146,7 +144,9 @@ class ImageNet(PublishedLayout):
                 return {wnid: name.strip() for line in lines if (wnid := line[:9]) and (name := line[10:])}
         for devkit in DEVKITS:
             if (self.root / devkit / "map_clsloc.txt").is_file():
-                lines = (self.root / devkit / "map_clsloc.txt").read_text(encoding="utf-8").splitlines()
+                path = self.root / devkit / "map_clsloc.txt"
+                with self.reading(path):
+                    lines = path.read_text(encoding="utf-8").splitlines()
                 rows = [words for line in lines if len(words := line.split()) == 3]
                 return {wnid: name.replace("_", " ") for wnid, _, name in rows}
             if (self.root / devkit / "meta.mat").is_file():
@@ -157,10 +157,8 @@ class ImageNet(PublishedLayout):
         """The classes of the training folders, so that val numbers its classes as they do."""
         for place in PLACES:
             if (self.root / place.format("train")).is_dir():
-                return _class_folders(self.root / place.format("train"))
+                return self._class_folders(self.root / place.format("train"))
         return []
 
-
-def _class_folders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if WNID.fullmatch(entry.name) and entry.is_dir())
+    def _class_folders(self, folder: Path) -> list[str]:
+        return [entry.name for entry in self.listed(folder) if WNID.fullmatch(entry.name) and entry.is_dir()]

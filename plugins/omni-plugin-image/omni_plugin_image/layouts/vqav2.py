@@ -132,10 +132,7 @@ class VqaV2(PublishedLayout):
     ) -> tuple[str, ...]:
         if isinstance(classes, (str, Path)):
             with self.reading(Path(classes)):
-                try:
-                    return tuple(filter(None, Path(classes).read_text(encoding="utf-8").splitlines()))
-                except OSError as error:
-                    raise self.wrong(f"the vocabulary {str(classes)!r} cannot be read: {error.strerror}.") from error
+                return tuple(filter(None, Path(classes).read_text(encoding="utf-8").splitlines()))
         if classes is not None or not min_count:
             return tuple(classes or ())
         trained = (
