@@ -16,6 +16,8 @@ from omni import config as configs
 from omni.core.model import ModelConfig, OmniModel
 from omni.data.bad_items import OnBad
 from omni.data.processor import Processor
+from omni.data.terms import KEY as TERMS
+from omni.data.terms import merge_terms, terms_of, terms_of_model
 from omni.engine import checkpoint, seeding
 from omni.engine.bad_items_hook import BadItemsHook
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives
@@ -123,6 +125,7 @@ class _Run:
             build_metrics(stage.val_evaluator)
             self.strategy.check(stage, grad_cache=cfg.get("grad_cache"))
         self.metrics: dict[str, float] = {}
+        self.terms: list[dict[str, Any]] = []  # of the data, and of the model that it starts from
         self.on_bad = OnBad(cfg.get("on_bad", "raise"))
 
     def _check_slots(self) -> None:
@@ -191,6 +194,7 @@ class _Run:
         if source is None:
             return
         found = load_part(self.model, source, leave_out=self.cfg.get("load_except", ()))
+        self.terms = merge_terms(self.terms, terms_of_model(source))
         if (found.fresh or found.unused) and rank() == 0 and not self.quiet:
             print(f"load_from: {len(found.fresh)} parameters start anew, {len(found.unused)} of the file are left out.")
 
@@ -201,6 +205,7 @@ class _Run:
         )
         wrapper.stage = stage.name
         loaders = self._loaders(stage)
+        self.terms = merge_terms(self.terms, terms_of(loaders[0].dataset))
         placed = self.strategy.place(wrapper)
         runner = self._runner(stage, placed, loaders, offset)
         if self.resume:
@@ -294,6 +299,8 @@ class _Run:
         folder = self.work_dir / MODEL_FOLDER
         if rank() == 0:
             info = {**self.cfg.get("info", {}), "metrics": self.metrics}
+            if self.terms:
+                info[TERMS] = merge_terms(info.get(TERMS, ()), self.terms)
             save_model_folder(folder, self.model, self.processor, info=info)
         _wait_for_all()
         return folder

@@ -48,3 +48,14 @@ class CounterRng:
     def shuffled(self, items: list) -> list:
         """The items in a uniform random order."""
         return [items[index] for index in self.permutations(1, len(items))[0]] if items else []
+
+    def uniform(self, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """float64 of ``shape``, uniform in [low, high), with 53 random bits."""
+        bits = self.bits(int(np.prod(shape))) >> np.uint64(11)
+        return low + (high - low) * (bits.astype(np.float64) * 2.0**-53).reshape(shape)
+
+    def normal(self, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """float64 of ``shape``, standard normal (Box and Muller, 1958)."""
+        count = int(np.prod(shape))
+        radius = np.sqrt(-2.0 * np.log1p(-self.uniform((count,))))
+        return (radius * np.cos(2.0 * np.pi * self.uniform((count,)))).reshape(shape)

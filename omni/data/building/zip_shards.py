@@ -91,3 +91,19 @@ class ShardFolder:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "remedy": self.remedy, "_maps": {}}
+
+
+def shard_places(path: Path) -> list[tuple[int, int]]:
+    """(offset, size) of each member's bytes of a shard of ``write_shard``, in order.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [
+                (entry.header_offset + 30 + len(entry.filename.encode()) + len(entry.extra), entry.file_size)
+                for entry in archive.infolist()
+            ]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error}); build it again") from error
