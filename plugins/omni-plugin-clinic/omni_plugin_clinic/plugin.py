@@ -19,4 +19,26 @@ def omni_plugin_info() -> PluginInfo:
 
 @hookimpl
 def omni_datasets() -> list[DatasetSpec]:
-    return []
+    return [
+        DatasetSpec(
+            name="symile_mimic",
+            target="omni_plugin_clinic.layouts.symile_mimic:SymileMimic",
+            summary="Radiograph, ECG and 50 laboratory values of an admission; ten candidates a query",
+            modalities=(("xray", "xray"), ("ecg", "ecg"), ("labs", "tabular")),
+            splits=("train", "val", "val_retrieval", "test"),
+            license="PhysioNet Credentialed Health Data License 1.5.0",
+            obtained="ask at https://physionet.org/content/symile-mimic/ (credentialed); give its folder as root=",
+        ),
+        DatasetSpec(
+            name="simclinic",
+            target="omni_plugin_clinic.simclinic:SimClinic",
+            summary="Simulated, not for clinical use: find the radiograph from an ECG and laboratory values, of which "
+            "neither alone suffices",
+            modalities=(("xray", "xray"), ("ecg", "ecg"), ("labs", "tabular"), ("text", "text")),
+            license="MIT AND Apache-2.0 (with --open-i also CC-BY-NC-ND-4.0)",
+            bytes=1_900_000,
+            obtained="mini ships with omni-plugin-clinic; others: omni data build simclinic --edition bench (full)",
+            build="omni_plugin_clinic.simulation.cli:main",
+            synthetic=True,
+        ),
+    ]
