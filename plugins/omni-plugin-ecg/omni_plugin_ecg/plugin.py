@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import ModalitySpec, PluginInfo, TransformSpec, hookimpl
+from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
 NOTICE = "Research software, not a medical device: nothing it gives may be used for diagnosis or treatment."
 
@@ -26,7 +26,8 @@ def omni_modalities() -> list[ModalitySpec]:
             transform="ecg_basic",
             sample="omni_plugin_ecg.io:sample",
             layout="1d",
-            extensions=(".hea", ".dat", ".dcm", ".edf", ".bdf", ".csv", ".tsv", ".npy", ".npz"),
+            # the signal files of WFDB (.dat, .mat) are read too, but a folder's recordings are its headers
+            extensions=(".hea", ".dcm", ".edf", ".bdf", ".csv", ".tsv", ".npy", ".npz"),
             notices=(NOTICE,),
             summary="Electrocardiograms of any leads, length and rate, in millivolts",
         )
@@ -42,4 +43,28 @@ def omni_transforms() -> list[TransformSpec]:
             modality="ecg",
             summary="Chosen leads in millivolts at one rate, baseline removed, missing leads masked",
         )
+    ]
+
+
+@hookimpl
+def omni_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="ptb_xl",
+            target="omni_plugin_ecg.layouts.ptb_xl:PtbXl",
+            summary="PTB-XL: 21,799 twelve-lead ECGs with reports and SCP-ECG statements",
+            modalities=(("ecg", "ecg"), ("text", "text")),
+            splits=("train", "val", "test", "all"),
+            license="CC-BY-4.0",
+            obtained="free from https://physionet.org/content/ptb-xl/; give its folder as root",
+        ),
+        DatasetSpec(
+            name="mimic_iv_ecg",
+            target="omni_plugin_ecg.layouts.mimic_iv_ecg:MimicIvEcg",
+            summary="MIMIC-IV-ECG: 800,035 twelve-lead ECGs with the machines' statements and measurements",
+            modalities=(("ecg", "ecg"), ("text", "text")),
+            splits=("train", "val", "test", "all"),
+            license="ODbL-1.0",
+            obtained="free from https://physionet.org/content/mimic-iv-ecg/; give its folder as root",
+        ),
     ]

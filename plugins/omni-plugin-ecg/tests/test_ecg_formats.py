@@ -9,6 +9,7 @@ import wfdb
 from ecg_files import EIGHT, MICROVOLTS_A_STEP, beats, csv_text, dicom_bytes, edf_bytes, write_wfdb
 
 from omni.errors import InputError
+from omni.registry import DATASETS
 from omni_plugin_ecg.io import load
 from omni_plugin_ecg.leads import LIMB, STANDARD
 from omni_plugin_ecg.recording import Ecg
@@ -219,3 +220,12 @@ def test_eight_leads_become_twelve() -> None:
     for name, row in expected.items():
         np.testing.assert_allclose(ecg.signal_CT[ecg.leads.index(name)], row, atol=1e-6)
     assert load({"array": signal, "sample_rate": 500, "unit": "mV", "leads": EIGHT}, derive=False).leads == EIGHT
+
+
+def test_a_folder_of_wfdb_records_has_each_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_wfdb(tmp_path / name, beats(), STANDARD, name=f"r_{name}")
+    data = DATASETS.build(dict(type="folder", root=str(tmp_path), slots=["ecg"]))
+    assert [sample.values["ecg"].name for sample in data] == ["r_a.hea", "r_b.hea"]
+    assert load(tmp_path / "a/r_a.dat").leads == STANDARD  # by name the signal file is as good

@@ -228,6 +228,45 @@ def test_dicom_that_lacks_or_lies(change: Callable, words: str) -> None:
         load(dicom_with(change))
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("r1 999999 500 500", "announces 999999 signals"),
+        ("r1 12 500 999999999999", "truncated|announces|lasts"),
+        ("r1 12 1e-9 500", "rate|lasts"),
+        ("r1/3 12 500 500", "several segments"),
+        ("r1 12 500 500" + "\n# " * 600_000, "does not have a header of text"),
+        ("r1", "no record line"),
+    ],
+)
+def test_wfdb_headers_that_lie(tmp_path: Path, line: str, words: str) -> None:
+    header = write_wfdb(tmp_path, beats(seconds=1), STANDARD)
+    lines = header.read_text().split("\n")
+    header.write_text("\n".join([line, *lines[1:]]))
+    refused(header, words)
+
+
+@pytest.mark.parametrize("form", ["508", "516", "999", "x"])
+def test_a_codec_of_wfdb_that_is_not_there(tmp_path: Path, form: str) -> None:
+    """Signals that are called FLAC, or of a number that no format has."""
+    header = write_wfdb(tmp_path, beats(seconds=1), STANDARD)
+    header.write_text(header.read_text().replace(".dat 16 ", f".dat {form} "))
+    refused(header, "cannot be read")
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.100", "1.2.3.4"])
+def test_a_transfer_syntax_that_is_not_there(syntax: str) -> None:
+    """Waveforms are never compressed: a file that says so is read to the same values, or refused."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(beats(seconds=1), STANDARD)))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    try:
+        ecg = load(saved(dataset))
+    except InputError as error:
+        assert "ECG" in str(error)
+    else:
+        assert torch.equal(ecg.signal_CT, load(dicom_bytes(beats(seconds=1), STANDARD)).signal_CT)
+
+
 def test_dicom_padding_is_masked() -> None:
     def change(dataset: pydicom.Dataset) -> None:
         group = dataset.WaveformSequence[0]
