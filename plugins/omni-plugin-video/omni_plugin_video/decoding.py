@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from omni.errors import ConfigError, InputError
+from omni_plugin_video import animations
 from omni_plugin_video.probe import Probe, open_container, video_stream
 from omni_plugin_video.source import Source
 
@@ -24,7 +25,7 @@ def decode(
 
     decord reads what it is known to read rightly (``Probe.plain``) and, where it fails or is not installed, PyAV does;
     PyAV reads all else (turned pictures, more than 8 bits, transport streams, files without presentation stamps) and
-    large parts of long films.
+    large parts of long films. Animated pictures (WebP, GIF, APNG) are read by Pillow.
 
     Args:
         source, probe: the film.
@@ -42,6 +43,10 @@ def decode(
     if backend not in BACKENDS:
         raise ConfigError(f"The video loader's backend is one of {', '.join(BACKENDS)}, not {backend!r}.")
     step = max(1, BLOCK_PIXELS // (probe.height * probe.width))
+    if probe.container in animations.KINDS and backend == "auto":
+        size = (probe.height, probe.width)
+        yield from grouped(animations.frames(source, indices, count=len(probe.times_T), size=size), step)
+        return
     blocks = [indices[start : start + step] for start in range(0, len(indices), step)]
     pyav = backend == "pyav" or (backend == "auto" and (not probe.plain or len(blocks) > DECORD_BLOCKS))
     reader = None if pyav else _decord_reader(source, probe, num_threads, backend)
@@ -57,7 +62,7 @@ def decode(
             done += 1
             yield frames
     if done < len(blocks):
-        yield from _grouped(_pyav_frames(source, probe, np.concatenate(blocks[done:]), num_threads), step)
+        yield from grouped(_pyav_frames(source, probe, np.concatenate(blocks[done:]), num_threads), step)
 
 
 def _decord_reader(source: Source, probe: Probe, num_threads: int, backend: str) -> Any:
@@ -97,7 +102,8 @@ def _line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _grouped(frames: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def grouped(frames: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Frames in blocks of ``size``."""
     held: list[np.ndarray] = []
     for frame in frames:
         held.append(frame)

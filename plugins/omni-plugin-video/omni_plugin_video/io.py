@@ -14,6 +14,7 @@ import numpy as np
 from omni.errors import InputError
 from omni_plugin_video.clip import Clip, Film, FilmFile
 from omni_plugin_video.decoding import BACKENDS
+from omni_plugin_video.pictures import FrameFilm, FrameFolder
 from omni_plugin_video.probe import MAX_PIXELS, probe
 from omni_plugin_video.source import describe, open_source
 
@@ -48,9 +49,9 @@ def load(
     Rotation that the file tells is applied. Frames keep their stored size: pixels that are not square stay so.
 
     Args:
-        value: a path or the bytes of a file; a Part; ``(frames, fps)`` or ``{"frames": ..., "fps": ...}`` with frames
-            of (T, height, width, channels) or (T, channels, height, width), uint8 or float in 0..1, 1 or 3 channels; or
-            a Film. Bare frames are refused, since their rate cannot be known.
+        value: a path or the bytes of a file; a Part; a FrameFolder; ``(frames, fps)`` or ``{"frames": ..., "fps":
+            ...}`` with frames of (T, height, width, channels) or (T, channels, height, width), uint8 or float in 0..1,
+            1 or 3 channels; or a Film. Bare frames are refused, since their rate cannot be known.
         start, end: take only this part, seconds; those of a Part win.
         backend: "auto", "decord" or "pyav" (see omni_plugin_video.decoding).
         num_threads: of the decoder, 0 = its own choice; None = 1 within a worker of a DataLoader, else 0.
@@ -68,6 +69,10 @@ def load(
         start, end = value.start if value.start is not None else start, value.end if value.end is not None else end
         value = value.path
     _check_window(start, end, value)
+    if isinstance(value, FrameFolder):
+        film = FrameFilm(value, max_pixels=max_pixels)
+        film.window = (start, end)
+        return film
     if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview)):
         source = open_source(value)
         threads = _threads() if num_threads is None else num_threads

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from omni.errors import InputError
+from omni_plugin_video import animations
 from omni_plugin_video.source import Source
 from omni_plugin_video.turning import may_be_turned
 
@@ -17,7 +18,7 @@ FORMATS = (
     "av1,obu,m4v,wav,mp3,flac,aac,w64,aiff,au"
 )  # no play lists, no concatenation: a file must not make the reader open others
 MAX_PIXELS = 8192 * 8192
-DECORD_FORMATS = ("mov", "matroska", "avi", "gif")
+DECORD_FORMATS = ("mov", "matroska", "avi")
 EIGHT_BITS = 8
 
 
@@ -65,7 +66,7 @@ def open_container(source: Source) -> Any:
             raise InputError(f"The {source.name} cannot be read: {error}.") from error
         raise InputError(
             f"The {source.name} is no film that can be read, or is damaged ({_reason(error)}). Known are MP4, MOV, "
-            "MKV, WebM, AVI, GIF, MPEG, TS, FLV and WMV; convert or copy it again."
+            "MKV, WebM, AVI, GIF, WebP, APNG, MPEG, TS, FLV and WMV; convert or copy it again."
         ) from error
 
 
@@ -81,6 +82,9 @@ def probe(source: Source, *, max_pixels: int = MAX_PIXELS) -> Probe:
     """
     import av
 
+    animation = animations.kind_of(source)
+    if animation is not None:
+        return _animation(source, animation, max_pixels)
     with open_container(source) as container:
         stream = video_stream(container, source.name)
         _check_size(stream, source.name, max_pixels)
@@ -92,6 +96,14 @@ def probe(source: Source, *, max_pixels: int = MAX_PIXELS) -> Probe:
             if isinstance(error, InputError) and source.name in str(error):
                 raise
             raise InputError(f"The {source.name} is damaged: {_reason(error)}. Copy it again.") from error
+
+
+def _animation(source: Source, kind: str, max_pixels: int) -> Probe:
+    times_T, end, height, width = animations.read_index(source, kind, max_pixels=max_pixels)
+    return Probe(
+        times_T=times_T, end=end, pts_T=None, keyframes=np.zeros(1, np.int64), height=height, width=width, turns=0,
+        codec=kind, container=kind, plain=False, has_sound=False,
+    )  # fmt: skip
 
 
 def video_stream(container: Any, name: str) -> Any:

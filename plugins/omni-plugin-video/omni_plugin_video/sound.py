@@ -9,38 +9,80 @@ from typing import Any
 
 import numpy as np
 
-from omni.errors import ConfigError, InputError
+from omni.errors import ConfigError, InputError, MissingSlotError
+from omni_plugin_video import animations
 from omni_plugin_video.io import Part
 from omni_plugin_video.probe import open_container, picture_streams
-from omni_plugin_video.source import Source, open_source
+from omni_plugin_video.source import Source, describe, open_source
 
 SILENT = ("missing", "error")
 MAX_SECONDS = 4 * 3600.0
 
 
 class SoundTrack(Mapping[str, Any]):
-    """The sound of a film as a value of an audio slot: ``{"array": (T,) float32, "sample_rate": Hz}``, decoded when
-    it is asked for.
+    """The sound of a film as a value of an audio slot: ``{"array": (T,) float32, "sample_rate": Hz}``.
+
+    Nothing is opened before it is asked for; then a film without sound raises MissingSlotError, so that the slot is
+    missing. What is decoded is handed out and not kept.
 
     Args:
-        source: the file.
-        start, end: seconds; None = from the start, up to the end.
+        value: a path, the bytes of a file, or a Part.
+        start, end: seconds; None = from the start, up to the end. Those of a Part win.
+        silent: "missing": a track of which every sample is zero, or that has none in this part, is no sound either.
+            "error": it is handed on, and the audio loader refuses it.
         max_seconds: longer sounds are refused.
+
+    Raises:
+        ConfigError: another word for ``silent``.
     """
 
     def __init__(
-        self, source: Source, *, start: float | None = None, end: float | None = None, max_seconds: float = MAX_SECONDS
+        self,
+        value: str | os.PathLike[str] | bytes | Part,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        silent: str = "missing",
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
-        self.source, self.start, self.end, self.max_seconds = source, start, end, max_seconds
-        self._made: dict[str, Any] | None = None
+        if silent not in SILENT:
+            raise ConfigError(f"silent is one of {', '.join(SILENT)}, not {silent!r}.")
+        if isinstance(value, Part):
+            start, end = value.start if value.start is not None else start, value.end if value.end is not None else end
+            value = value.path
+        self.value, self.start, self.end = value, start, end
+        self.silent, self.max_seconds = silent, max_seconds
+        self._rate: int | None = None
+        self._array: np.ndarray | None = None
 
     def __getitem__(self, key: str) -> Any:
         if key not in ("array", "sample_rate"):
             raise KeyError(key)
-        if self._made is None:
-            array, rate = _decode(self.source, self.start, self.end, self.max_seconds)
-            self._made = {"array": array, "sample_rate": rate}
-        return self._made[key]
+        if key == "sample_rate":
+            if self._rate is None:
+                self.check()
+            return self._rate
+        if self._array is None:
+            self.check()
+        array, self._array = self._array, None
+        return array
+
+    def check(self) -> None:
+        """Decode the sound; the next reading of "array" gives it.
+
+        Raises:
+            MissingSlotError: there is none.
+            InputError: the file, or a track that is there, cannot be read: a damaged track is not taken for a missing
+                one.
+        """
+        source = open_source(self.value)
+        if not _has_sound(source):
+            raise MissingSlotError(f"The {source.name} has no sound track.")
+        array, self._rate = _decode(source, self.start, self.end, self.max_seconds)
+        if self.silent == "missing" and not np.any(array):
+            part = "" if self.start is None and self.end is None else " in this part"
+            raise MissingSlotError(f"The {source.name} has a sound track{part} that holds nothing but zeros.")
+        self._array = array
 
     def __iter__(self) -> Iterator[str]:
         return iter(("array", "sample_rate"))
@@ -49,7 +91,31 @@ class SoundTrack(Mapping[str, Any]):
         return 2
 
     def __repr__(self) -> str:
-        return f"SoundTrack({self.source.name}, start={self.start}, end={self.end})"
+        return f"SoundTrack({describe(self.value)}, start={self.start}, end={self.end})"
+
+
+def load(
+    value: str | os.PathLike[str] | bytes | Part,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    silent: str = "missing",
+    max_seconds: float = MAX_SECONDS,
+) -> SoundTrack:
+    """The sound of a film, for audio slots whose values are files of films: ``loader=dict(track="video.sound")``.
+
+    Args:
+        value: a path or the bytes of a file; of sound files, too.
+        start, end, silent, max_seconds: of SoundTrack.
+
+    Raises:
+        MissingSlotError: the film has none.
+        InputError: the file, or a track that is there, cannot be read.
+        ConfigError: another word for ``silent``.
+    """
+    track = SoundTrack(value, start=start, end=end, silent=silent, max_seconds=max_seconds)
+    track.check()
+    return track
 
 
 def sound_of(
@@ -60,32 +126,11 @@ def sound_of(
     silent: str = "missing",
     max_seconds: float = MAX_SECONDS,
 ) -> SoundTrack | None:
-    """The sound of a film, or None where it has none: then the slot is missing.
-
-    Args:
-        value: a path, the bytes of a file, or a Part.
-        start, end: seconds; those of a Part win.
-        silent: "missing": a track of which every sample is zero, or that has none in this part, is no sound either;
-            the track is decoded now to find out. "error": it is decoded later, and the audio loader refuses it.
-        max_seconds: longer sounds are refused.
-
-    Raises:
-        InputError: the file, or a track that is there, cannot be read: a damaged track is not taken for a missing one.
-        ConfigError: another word for ``silent``.
-    """
-    if silent not in SILENT:
-        raise ConfigError(f"silent is one of {', '.join(SILENT)}, not {silent!r}.")
-    if isinstance(value, Part):
-        start, end = value.start if value.start is not None else start, value.end if value.end is not None else end
-        value = value.path
-    source = open_source(value)
-    with open_container(source) as container:
-        if not container.streams.audio:
-            return None
-    track = SoundTrack(source, start=start, end=end, max_seconds=max_seconds)
-    if silent == "missing" and not np.any(track["array"]):
+    """As ``load``, with None where the film has no sound: then the slot is missing."""
+    try:
+        return load(value, start=start, end=end, silent=silent, max_seconds=max_seconds)
+    except MissingSlotError:
         return None
-    return track
 
 
 def split(
@@ -113,8 +158,10 @@ def split(
     """
     path = Path(value)
     source = open_source(path)
-    with open_container(source) as container:
-        pictures = picture_streams(container)
+    pictures = animations.kind_of(source) is not None
+    if not pictures:
+        with open_container(source) as container:
+            pictures = bool(picture_streams(container))
     made: dict[str, Any] = {}
     if pictures:
         made[video] = path if start is None and end is None else Part(path=path, start=start, end=end)
@@ -124,6 +171,13 @@ def split(
     if not made:
         raise InputError(f"The {source.name} has neither a video stream nor sound; leave it out.")
     return made
+
+
+def _has_sound(source: Source) -> bool:
+    if animations.kind_of(source) is not None:
+        return False
+    with open_container(source) as container:
+        return bool(container.streams.audio)
 
 
 def _decode(source: Source, start: float | None, end: float | None, max_seconds: float) -> tuple[np.ndarray, int]:

@@ -11,12 +11,12 @@ from video_fixture import RATE, write_film
 
 from omni.data.datasets import ProcessedDataset
 from omni.data.processor import Processor
-from omni.errors import ConfigError, InputError
+from omni.errors import ConfigError, InputError, MissingSlotError
 from omni.plugin.catalog import get_catalog
 from omni.types import Sample
 from omni_plugin_video.films import FilmManifest
 from omni_plugin_video.io import Part
-from omni_plugin_video.sound import sound_of, split
+from omni_plugin_video.sound import SoundTrack, load, sound_of, split
 
 
 def pitch(array: np.ndarray, rate: int) -> float:
@@ -55,6 +55,79 @@ def test_a_film_without_sound_lacks_the_slot(tmp_path: Path) -> None:
         made.process_value("audio", kept)
     with pytest.raises(ConfigError, match="missing, error"):
         sound_of(mute, silent="zeros")
+
+
+def by_path(**options: object) -> Processor:
+    """An audio slot whose values are films."""
+    track = {"type": "video.sound", **options}
+    return Processor({"video": {"size": 32, "num_frames": 3}, "audio": {"type": "log_mel", "loader": {"track": track}}})
+
+
+def test_films_by_their_plain_paths_in_an_audio_slot(tmp_path: Path) -> None:
+    mute, silent = write_film(tmp_path / "mute.mp4"), write_film(tmp_path / "zeros.mkv", sound="flac", volume=0.0)
+    loud = write_film(tmp_path / "loud.mkv", sound="flac")
+    made = by_path()
+    for form in (str, Path, Path.read_bytes):
+        samples = [Sample(id=path.stem, values={"video": path, "audio": form(path)}) for path in (mute, silent, loud)]
+        batch = made.collate([(sample, made(sample)) for sample in samples])
+        assert batch.present["audio"].tolist() == [False, False, True] and batch.present["video"].all()
+        assert len(batch.inputs["audio"]["mel_BTC"]) == 1
+    expected = processor().process_value("audio", sound_of(loud))["mel_TC"]
+    assert made.process_value("audio", loud)["mel_TC"].equal(expected)
+    with pytest.raises(MissingSlotError, match=r"'audio'.*mute\.mp4.*no sound track"):
+        made.process_value("audio", mute)
+    with pytest.raises(MissingSlotError, match=r"zeros\.mkv.*nothing but zeros"):
+        made.process_value("audio", silent)
+    with pytest.raises(InputError, match="silent") as caught:
+        by_path(silent="error").process_value("audio", silent)
+    assert not isinstance(caught.value, MissingSlotError)
+    with pytest.raises(MissingSlotError, match=r"mute\.mp4"):
+        load(mute)
+    (tmp_path / "bad.mp4").write_bytes(b"words")
+    with pytest.raises(InputError, match=r"bad\.mp4") as caught:
+        made.process_value("audio", tmp_path / "bad.mp4")
+    assert not isinstance(caught.value, MissingSlotError)
+
+
+def test_manifests_folders_and_shards_of_films(tmp_path: Path) -> None:
+    from omni.data.datasets import ManifestDataset
+    from omni.data.folders import FolderDataset
+    from omni.data.sharding import write_shards
+    from omni.data.webdataset import WebDatasetStream
+
+    folder = tmp_path / "films"
+    folder.mkdir()
+    write_film(folder / "a_mute.mp4")
+    write_film(folder / "b_loud.mp4", sound="aac")
+    (folder / "rows.csv").write_text("id,video,audio\na,a_mute.mp4,a_mute.mp4\nb,b_loud.mp4,b_loud.mp4\n")
+    manifest = ManifestDataset(folder / "rows.csv")
+    write_shards(manifest, tmp_path / "shards", slots={"video": "video", "audio": "audio"}, progress=False)
+    pairs = FolderDataset(folder, layout="pairs", slots={"video": "mp4", "audio": "mp4"})
+    shards = list(WebDatasetStream(tmp_path / "shards", slots={"video": "video.mp4", "audio": "audio.mp4"}))
+    for source in (manifest, pairs, shards):
+        view = ProcessedDataset(source, by_path())
+        batch = view.processor.collate([view[0], view[1]])
+        assert batch.present["audio"].tolist() == [False, True] and batch.present["video"].all()
+
+
+def test_tracks_that_are_opened_when_they_are_read(tmp_path: Path) -> None:
+    from omni.data.contact_sheet import contact_sheet
+    from omni.data.sharding import write_shards
+    from omni.data.webdataset import WebDatasetStream
+
+    mute, loud = write_film(tmp_path / "mute.mp4"), write_film(tmp_path / "loud.mkv", sound="flac")
+    later = SoundTrack(tmp_path / "later.mp4")
+    with pytest.raises(InputError, match=r"later\.mp4.*does not exist"):
+        later["array"]
+    samples = [Sample(id=path.stem, values={"video": path, "audio": SoundTrack(path)}) for path in (mute, loud)]
+    track = samples[1].values["audio"]
+    assert np.array_equal(track["array"], track["array"]) and track["sample_rate"] == RATE
+    page, bad = contact_sheet(samples, {"audio": "audio"}, title="films")
+    assert not bad and "missing: " in page and "has no sound track" in page and page.count("<audio") == 1
+    write_shards(samples, tmp_path / "shards", slots={"audio": "audio"}, progress=False)
+    read = list(WebDatasetStream(tmp_path / "shards"))
+    assert [list(sample.values) for sample in read] == [[], ["audio"]]
+    assert processor()(read[1])["audio"]["mel_TC"].equal(processor().process_value("audio", sound_of(loud))["mel_TC"])
 
 
 def test_a_damaged_track_is_not_a_missing_one(tmp_path: Path) -> None:

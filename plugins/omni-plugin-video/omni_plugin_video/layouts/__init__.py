@@ -1,0 +1,1 @@
+"""Published data sets of films, read as they are."""
