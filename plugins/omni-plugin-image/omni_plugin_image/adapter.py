@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +35,15 @@ class ImageAdapter(ModalityAdapter):
             read the absolute table bicubically (float32) and the bias table by geometric splines (omni.core.positions).
         relative_bias: "shared" (one table for all layers), "per_layer" or "none".
         parity: "published" bounds the ratio of the bias table's geometric sequence as the published code does.
-        channels: C of the pixels; 3 of pictures, other numbers for the adapters of other modalities.
+
+    Attributes:
+        channels: C of the pixels; subclasses of other modalities have other numbers.
 
     Raises:
         ConfigError: a size that is no multiple of the patch size, an unknown stem or bias.
     """
+
+    channels: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -52,7 +57,6 @@ class ImageAdapter(ModalityAdapter):
         image_size: int | Sequence[int] = 224,
         relative_bias: str = "shared",
         parity: str = "default",
-        channels: int = 3,
     ) -> None:
         super().__init__(modality=modality, width=width, num_heads=num_heads, num_layers=num_layers)
         height, wide = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -64,8 +68,7 @@ class ImageAdapter(ModalityAdapter):
             raise ConfigError(f"image_size {height} x {wide} must be a multiple of patch_size {patch_size}.")
         self.patch_size = patch_size
         grid = (height // patch_size, wide // patch_size)
-        self.channels = channels
-        self.stem = STEMS[stem](width=width, patch_size=patch_size, channels=channels)
+        self.stem = STEMS[stem](width=width, patch_size=patch_size, channels=self.channels)
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.positions = AbsolutePositions2d(width=width, grid=grid)

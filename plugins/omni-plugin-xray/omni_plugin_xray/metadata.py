@@ -53,10 +53,10 @@ def facts(dataset: Dataset) -> dict[str, Any]:
     Returns:
         view_position ("PA", "AP", "LL", "LATERAL", ...), laterality, body_part: a word of the vocabulary, "OTHER", or
         None where the file says nothing; patient_orientation: directions of rows and columns ("L", "F") or None;
-        spacing_mm: (between rows, between columns) or None; spacing_source: the field it comes from; at the detector
-        unless that is PixelSpacing.
+        spacing_mm: (between rows, between columns) or None where it is not known; spacing_source: the field it comes
+        from; at the detector unless that is PixelSpacing; spacing_problem: why it is not known, else None.
     """
-    spacing, source = _spacing(dataset)
+    spacing, source, problem = _spacing(dataset)
     return {
         "view_position": _view(dataset),
         "laterality": _word(dataset, "ImageLaterality", SIDES) or _word(dataset, "Laterality", SIDES),
@@ -64,6 +64,7 @@ def facts(dataset: Dataset) -> dict[str, Any]:
         "patient_orientation": _orientation(dataset),
         "spacing_mm": spacing,
         "spacing_source": source,
+        "spacing_problem": problem,
     }
 
 
@@ -130,10 +131,16 @@ def _orientation(dataset: Dataset) -> tuple[str, str] | None:
     return found[0], found[1]
 
 
-def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
+def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None, str | None]:
+    """(spacing, field, None) of the first field that can be believed, else (None, None, why the first cannot)."""
+    low, high = SPACING_MM
+    problems = []
     for tag in SPACINGS:
         pair = [number(value) for value in values(dataset, tag)]
-        low, high = SPACING_MM
-        if len(pair) == 2 and all(value is not None and low <= value <= high for value in pair):
-            return (float(pair[0]), float(pair[1])), tag  # type: ignore[arg-type]
-    return None, None
+        if len(pair) != 2 or pair[0] is None or pair[1] is None:
+            problems += [f"{tag} is no pair of numbers"] if pair else []
+        elif low <= min(pair) and max(pair) <= high:  # type: ignore[type-var]
+            return (pair[0], pair[1]), tag, None
+        else:
+            problems.append(f"{tag} is {pair[0]:g} x {pair[1]:g}, not within {low:g} to {high:g} mm")
+    return None, None, problems[0] if problems else "the file does not say it"

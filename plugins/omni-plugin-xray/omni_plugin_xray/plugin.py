@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import ModalitySpec, PluginInfo, TransformSpec, hookimpl
+from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
 NOTICE = "Research software, not a medical device: nothing it gives may be used for diagnosis or treatment."
 
@@ -43,4 +43,39 @@ def omni_transforms() -> list[TransformSpec]:
             modality="xray",
             summary="Resize without mirror flips (fit, squash, crop or keep the aspect), one channel, mean and std",
         )
+    ]
+
+
+@hookimpl
+def omni_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="mimic_cxr",
+            target="omni_plugin_xray.layouts.mimic_cxr:MimicCxr",
+            summary="MIMIC-CXR and MIMIC-CXR-JPG: 377,110 chest radiographs with reports and labels",
+            modalities=(("xray", "xray"), ("text", "text")),
+            splits=("train", "val", "test", "all"),
+            license="PhysioNet Credentialed Health Data License 1.5.0",
+            obtained="with training and a signed agreement from https://physionet.org/content/mimic-cxr/ and "
+            "mimic-cxr-jpg; give the folder that holds files/ as root",
+        ),
+        DatasetSpec(
+            name="chexpert",
+            target="omni_plugin_xray.layouts.chexpert:CheXpert",
+            summary="CheXpert: 224,316 chest radiographs with fourteen labels each",
+            modalities=(("xray", "xray"),),
+            license="Stanford University Dataset Research Use Agreement (non-commercial)",
+            obtained="by agreement from https://stanfordmlgroup.github.io/competitions/chexpert/; give its folder as "
+            "root",
+        ),
+        DatasetSpec(
+            name="open_i",
+            target="omni_plugin_xray.layouts.open_i:OpenI",
+            summary="Open-i: 7,470 chest radiographs of Indiana University with 3,955 reports; non-commercial",
+            modalities=(("xray", "xray"), ("text", "text")),
+            splits=("train", "val", "test", "all"),
+            license="CC-BY-NC-ND-4.0",
+            obtained="free from https://openi.nlm.nih.gov/faq (NLMCXR_reports.tgz and NLMCXR_png.tgz); unpack both "
+            "into one folder and give it as root",
+        ),
     ]

@@ -161,11 +161,19 @@ def test_views_sides_and_spacing_are_told() -> None:
                  ImagerPixelSpacing=[0.2, 0.1], PatientOrientation=["P", "F"])  # fmt: skip
     facts = read_metadata(data)
     assert facts == {"view_position": "LL", "laterality": "L", "body_part": "CHEST", "patient_orientation": ("P", "F"),
-                     "spacing_mm": (0.2, 0.1), "spacing_source": "ImagerPixelSpacing"}  # fmt: skip
+                     "spacing_mm": (0.2, 0.1), "spacing_source": "ImagerPixelSpacing",
+                     "spacing_problem": None}  # fmt: skip
     picture = load(data)
     assert facts.items() <= picture.meta.items() and picture.pixel_aspect == pytest.approx(2.0)
-    for spacing in ([0, 0], [143, 143], [0.000143, 0.000143], [-0.1, 0.1]):
-        assert read_metadata(dicom(PixelSpacing=spacing))["spacing_mm"] is None
+    for spacing, why in (
+        ([0, 0], "PixelSpacing is 0 x 0"), ([143, 143], "PixelSpacing is 143 x 143"), ([0.2], "no pair"),
+        ([0.000143, 0.000143], "0.000143"), ([-0.1, 0.1], "-0.1"), (None, "does not say"),
+    ):  # fmt: skip
+        unknown = read_metadata(dicom(PixelSpacing=spacing))
+        assert unknown["spacing_mm"] is None and unknown["spacing_source"] is None
+        assert why in unknown["spacing_problem"]
+    second = read_metadata(dicom(PixelSpacing=[0, 0], ImagerPixelSpacing=[0.2, 0.2]))
+    assert second["spacing_mm"] == (0.2, 0.2) and second["spacing_problem"] is None
     assert load(dicom(PixelSpacing=None, PixelAspectRatio=[3, 2])).pixel_aspect == 1.5
 
 

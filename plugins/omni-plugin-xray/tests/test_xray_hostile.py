@@ -41,24 +41,31 @@ def test_what_is_no_file_is_refused_by_name(tmp_path: Path, by_slot: bool) -> No
             read(tmp_path / f"{name}.dcm")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_no_permission(tmp_path: Path) -> None:
-    path = tmp_path / "locked.dcm"
-    path.write_bytes(dicom())
+@pytest.mark.parametrize("name", ["locked.dcm", "locked.png"])
+def test_no_permission(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(dicom() if name.endswith("dcm") else png(values(20, 20, 8)))
     path.chmod(0)
-    with pytest.raises(InputError, match=r"locked\.dcm"):
-        load(path)
+    user = os.geteuid()
+    if user == 0:
+        for folder in (tmp_path, *tmp_path.parents[:3]):
+            folder.chmod(0o755)
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(InputError, match=rf"{name}.*Permission denied"):
+            load(path)
+    finally:
+        os.seteuid(user)
 
 
-def test_a_refused_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "locked.dcm"
-    path.write_bytes(dicom())
-
-    def refuse(self: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(InputError, match=r"locked\.dcm.*Permission denied"):
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.69"])
+def test_a_codec_that_is_not_there(tmp_path: Path, syntax: str) -> None:
+    """JPEG 2000 of several components, pixels that lie at an address, and a transfer syntax that nobody knows."""
+    data = through_gdcm(dicom(values(64, 64, 8), bits=8), uid.JPEGLosslessSV1, tmp_path)
+    assert data.count(uid.JPEGLosslessSV1.encode()) == 1 and len(uid.JPEGLosslessSV1) == len(syntax)
+    path = tmp_path / "film.dcm"
+    path.write_bytes(data.replace(uid.JPEGLosslessSV1.encode(), syntax.encode()))
+    with pytest.raises(OmniError, match=r"film\.dcm.*(transfer syntax|compress|decode)"):
         load(path)
 
 

@@ -45,6 +45,8 @@ def test_a_chest_is_read_to_its_known_values(folder: Path) -> None:
     assert meta["window"] == {"center": 15000.0, "width": 30000.0, "function": "LINEAR"}
     assert meta["window_source"] == "file" and meta["patient_orientation"] == ("L", "F")
     assert pydicom.dcmread(path).PixelSpacing == [0, 0] and meta["spacing_mm"] is None  # the file does not know it
+    assert meta["spacing_problem"] == "PixelSpacing is 0 x 0, not within 0.005 to 5 mm" and picture.pixel_aspect == 1.0
+    assert load(folder / "RG3_UNCR.dcm").meta["spacing_problem"] == "the file does not say it"
     stored = pydicom.dcmread(path).pixel_array.astype(np.float64)
     assert (stored.min(), stored.max()) == (874, 26479)
     shown = 1 - np.clip((stored - 14999.5) / 29999 + 0.5, 0, 1)

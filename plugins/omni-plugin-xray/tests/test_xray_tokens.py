@@ -138,7 +138,7 @@ def test_odd_sizes(height: int, width: int, mode: str) -> None:
 
 def test_sizes_of_a_batch_and_the_adapter_at_1024() -> None:
     torch.manual_seed(0)
-    options = dict(width=32, num_heads=4, num_layers=2)
+    options = dict(modality="xray", width=32, num_heads=4, num_layers=2)
     transform = XrayBasic(size=64, mode="keep")
     batch = transform.collate([transform(picture(100, 100)), transform(picture(60, 200))])
     assert batch["pixels_BCHW"].shape[1] == 1 and batch["sizes_B2"].shape == (2, 2)

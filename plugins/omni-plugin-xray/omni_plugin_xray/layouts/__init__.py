@@ -1,0 +1,1 @@
+"""Published data sets of radiographs, read from their folders as they are."""
