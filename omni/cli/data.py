@@ -8,15 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from omni.cli.embed import ON_BAD
+from omni.cli.options import AS_JSON, ON_BAD, OPTION, QUIET
 from omni.cli.slots import require_name
-from omni.errors import ConfigError, InputError
+from omni.errors import ConfigError, InputError, UnknownComponentError
 
 app = typer.Typer(help="Data sets.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-AS_JSON = typer.Option("--json", help="For programs.")
-OPTION = typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test; may be repeated.")
 SLOT = typer.Option("--slot", metavar="SLOT[=MODALITY]", help="Only these slots; may be repeated.", show_default=False)
-QUIET = typer.Option("--quiet", "-q", help="No progress bar.")
 SOURCE = typer.Argument(help="A manifest, WebDataset shards, or a data set's name.")
 
 
@@ -136,7 +133,7 @@ def build(ctx: typer.Context, name: Annotated[str, typer.Argument(help="A data s
 
 @app.command("check")
 def check(
-    source: Annotated[str, SOURCE],
+    sources: Annotated[list[str], typer.Argument(help="Manifests, WebDataset shards, or data sets' names.")],
     option: Annotated[list[str] | None, OPTION] = None,
     slot: Annotated[list[str] | None, SLOT] = None,
     model: Annotated[str, typer.Option(help="Check as this model would read: its transforms.")] = "",
@@ -146,16 +143,42 @@ def check(
     as_json: Annotated[bool, AS_JSON] = False,
     quiet: Annotated[bool, QUIET] = False,
 ) -> None:
-    """Read every item; report each bad one with its reason. Exit code 0: all are sound, 1: some are not."""
-    from omni.data.checking import check_dataset
-
-    require_name(source, "data set")
+    """Read every item; report each bad one with its reason. Exit code 0: all are sound, 1: not all."""
+    for source in sources:
+        require_name(source, "data set")
     processor = None
     if model:
         from omni.inference import load
 
         processor = load(model, device="cpu").processor
-    opened, slots = _open(source, option or (), slot or (), processor=processor, lenient=True)
+    several = len(sources) > 1
+    rows = []
+    for source in sources:
+        if several and not as_json:
+            typer.echo(f"{source}:")
+        try:
+            opened, slots = _open(source, option or (), slot or (), processor=processor, lenient=True)
+            report = _check_one(opened.dataset, slots, processor, workers, as_json=as_json, quiet=quiet)
+        except (InputError, UnknownComponentError) as error:
+            if not several:
+                raise
+            rows.append({"source": source, "ok": False, "error": str(error)})  # the others are looked at all the same
+            if not as_json:
+                typer.echo(str(error))
+        else:
+            rows.append({"source": source, **report.to_dict()} if several else report.to_dict())
+    bad = [row for row in rows if not row["ok"]]
+    if as_json:
+        typer.echo(json.dumps({"ok": not bad, "sources": rows} if several else rows[0], indent=1, ensure_ascii=False))
+    elif several:
+        typer.echo(f"{len(sources)} sources, {len(bad) or 'none'} bad")
+    if bad:
+        raise typer.Exit(1)
+
+
+def _check_one(dataset: Any, slots: Any, processor: Any, workers: int | None, *, as_json: bool, quiet: bool) -> Any:
+    """The report of one source, told as it is found unless it is for programs."""
+    from omni.data.checking import check_dataset
 
     def tell(item: Any) -> None:
         if not as_json:
@@ -163,18 +186,15 @@ def check(
             typer.echo(f"{where}{item.id}: {item.reason}")
 
     report = check_dataset(
-        opened.dataset, slots, processor=processor, on_item=tell, num_workers=workers, progress=False if quiet else None
+        dataset, slots, processor=processor, on_item=tell, num_workers=workers, progress=False if quiet else None
     )
-    if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
-    else:
+    if not as_json:
         for name, values in report.values.items():
             typer.echo(
                 f"{name}: {values} values" + (f", {report.missing[name]} missing" if report.missing[name] else "")
             )
         typer.echo(f"{report.samples} samples, {len(report.bad) or 'none'} bad")
-    if not report.ok:
-        raise typer.Exit(1)
+    return report
 
 
 @app.command("shard")

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from omni.cli.options import AS_JSON
+
 Level = Literal["ok", "note", "fault"]
 NEEDED = ("torch", "numpy", "pluggy", "mmengine-lite", "opencv-python-headless", "safetensors", "tokenizers")
 OPTIONAL = ("faiss-cpu", "torchvision", "torchaudio", "transformers", "pyarrow", "tensorboard")
@@ -29,7 +31,7 @@ class Finding:
     level: Level = "ok"
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def doctor(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Python, packages, plugins, threads, decoders and the cache folder. Exit code 1 if something is at fault."""
     findings = [*_python(), *_packages(), *_torch(), *_plugins(), *_decoders(), *_cache()]
     if as_json:

@@ -10,33 +10,29 @@ from typing import Annotated, Any
 
 import typer
 
+from omni.cli.options import DATASET, DEVICE, MODEL, ON_BAD, OPTION, PART_SIZE, QUERY, QUIET, RESTART
 from omni.cli.slots import ANY_SLOT, expand, read_slots, require_name
 from omni.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-ON_BAD = typer.Option(metavar="raise|skip", help="What cannot be read: stop, or leave out, count and list.")
 
 
 @app.command(context_settings=ANY_SLOT)
 def embed(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
+    model: Annotated[str, MODEL],
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.npz or FILE.safetensors.")],
     manifest: Annotated[Path | None, typer.Option(help="JSONL, Parquet or CSV, one column a slot.")] = None,
-    dataset: Annotated[str, typer.Option(help="A data set's name, a manifest, or WebDataset shards.")] = "",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
-    ] = None,
-    query: Annotated[list[str] | None, typer.Option(metavar="SLOT=VALUE", help="Same as --SLOT VALUE.")] = None,
+    dataset: Annotated[str, DATASET] = "",
+    option: Annotated[list[str] | None, OPTION] = None,
+    query: Annotated[list[str] | None, QUERY] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    part_size: Annotated[
-        int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
-    ] = None,
+    part_size: Annotated[int | None, PART_SIZE] = None,
     on_bad: Annotated[str, ON_BAD] = "raise",
-    restart: Annotated[bool, typer.Option("--restart", help="Throw a stopped job's parts away.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
+    restart: Annotated[bool, RESTART] = False,
+    device: Annotated[str | None, DEVICE] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bf16, fp16.", show_default=False)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Embed --SLOT FILE|FOLDER|TEXT ... (any slot of the model; @FILE reads one string a line), or a data set.
 

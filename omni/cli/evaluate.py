@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omni.cli.options import MODEL
+from omni.cli.sources import MANIFESTS
 from omni.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from omni.evaluation.report import Report
     from omni.evaluation.suite import ZeroShotSettings
 
-MANIFESTS = (".jsonl", ".ndjson", ".json_lines", ".parquet", ".pq", ".csv", ".tsv")
 SEARCH, CLASSIFY, OUTPUT = "Retrieval", "Classification", "Output"
 
 
@@ -37,7 +38,7 @@ Page = Annotated[Path | None, _option("--html", metavar="FILE", text="Write a pa
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
+    model: Annotated[str, MODEL],
     dataset: Annotated[str, _option(text="A data set's name, a manifest, or a training config.")],
     option: Options = None,
     label: Annotated[str, _option(text="Target that makes classes; 'none' = each sample its own.")] = "auto",

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from omni.cli.options import INDEX, KIND, QUIET
 from omni.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-FOLDER = typer.Argument(help="A folder that omni index wrote.")
 
 
 @app.callback()
@@ -19,7 +19,7 @@ def gallery() -> None:
 
 
 @app.command()
-def info(folder: Annotated[Path, FOLDER]) -> None:
+def info(folder: Annotated[Path, INDEX]) -> None:
     """What an index holds, of which kind, and why."""
     from omni.index import Index
 
@@ -32,7 +32,7 @@ def info(folder: Annotated[Path, FOLDER]) -> None:
 
 @app.command()
 def delete(
-    folder: Annotated[Path, FOLDER],
+    folder: Annotated[Path, INDEX],
     ids: Annotated[list[str] | None, typer.Argument(help="Names of items.")] = None,
     where: Annotated[str | None, typer.Option(help="All that fit, e.g. 'year < 1990'.", show_default=False)] = None,
 ) -> None:
@@ -48,9 +48,9 @@ def delete(
 
 @app.command()
 def compact(
-    folder: Annotated[Path, FOLDER],
-    kind: Annotated[str | None, typer.Option(help="flat, hnsw, ivfpq, or auto: by size.", show_default=False)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    folder: Annotated[Path, INDEX],
+    kind: Annotated[str | None, KIND] = None,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Free the space of deleted items, and build the structure that fits the size (or --kind)."""
     from omni.index import Index
@@ -61,7 +61,7 @@ def compact(
 
 
 @app.command()
-def verify(folder: Annotated[Path, FOLDER]) -> None:
+def verify(folder: Annotated[Path, INDEX]) -> None:
     """Read every file and compare its checksum; exit code 1 if one is not what was written."""
     from omni.index import Index
 

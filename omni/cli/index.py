@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from omni.cli.embed import ON_BAD
+from omni.cli.options import DATASET, DEVICE, MODEL, ON_BAD, OPTION, PART_SIZE, QUIET, RESTART
 from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
 
@@ -19,13 +19,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(context_settings=ANY_SLOT)
 def index(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="A zoo name or a model folder.")],
+    model: Annotated[str, MODEL],
     output: Annotated[Path, typer.Option("--output", "-o", help="The index's folder.")],
     manifest: Annotated[Path | None, typer.Option(help="JSONL, Parquet or CSV; further columns are metadata.")] = None,
-    dataset: Annotated[str, typer.Option(help="A data set's name, a manifest, or WebDataset shards.")] = "",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the data set, e.g. split=test.")
-    ] = None,
+    dataset: Annotated[str, DATASET] = "",
+    option: Annotated[list[str] | None, OPTION] = None,
     slot: Annotated[
         list[str] | None,
         typer.Option(help="Of the data set's slots the one to index; several may be, for items of several."),
@@ -35,13 +33,11 @@ def index(
         bool, typer.Option("--add", help="Add to the index that is there; items of the same name are replaced.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    part_size: Annotated[
-        int | None, typer.Option(min=1, help="Items kept at a time; default: about 1024.", show_default=False)
-    ] = None,
+    part_size: Annotated[int | None, PART_SIZE] = None,
     on_bad: Annotated[str, ON_BAD] = "raise",
-    restart: Annotated[bool, typer.Option("--restart", help="Throw a stopped job's parts away.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    restart: Annotated[bool, RESTART] = False,
+    device: Annotated[str | None, DEVICE] = None,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Index --SLOT FILE|FOLDER ... (one slot of the model), or a slot of a data set, for ``omni search``.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from omni.cli.options import AS_JSON
 from omni.errors import ConfigError, UnknownComponentError
 from omni.plugin.catalog import Catalog
 from omni.plugin.discovery import Switches
@@ -28,7 +29,7 @@ def look() -> Catalog:
 
 
 @app.command("list")
-def list_plugins(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def list_plugins(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Every plugin that was found: what it provides, and if it does not work, why."""
     catalog = look()
     if as_json:
@@ -68,7 +69,7 @@ def describe(status: PluginStatus) -> str:
 @app.command("check")
 def check_plugin(
     name: Annotated[str, typer.Argument(help="The plugin's name, as in `omni plugins list`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Show why a plugin does not work, and run the contract tests of what it provides. Exit code 1: something fails."""
     from omni.testing.report import check_status

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omni.cli.options import AS_JSON, DEVICE, INDEX, QUERY
 from omni.cli.slots import ANY_SLOT, read_slots, require_name
 from omni.errors import InputError
 
@@ -21,9 +22,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(context_settings=ANY_SLOT)
 def search(
     ctx: typer.Context,
-    index: Annotated[str, typer.Argument(help="A folder that omni index wrote.")],
+    index: Annotated[str, INDEX],
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
-    query: Annotated[list[str] | None, typer.Option(metavar="SLOT=VALUE", help="Same as --SLOT VALUE.")] = None,
+    query: Annotated[list[str] | None, QUERY] = None,
     unlike: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="SLOT=VALUE", help="Results should not be like this; again for more."),
@@ -41,8 +42,8 @@ def search(
     ] = False,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every item, also in an approximate index.")] = False,
     model: Annotated[str | None, typer.Option(help="Instead of the place the index remembers.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    device: Annotated[str | None, DEVICE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Search with --SLOT VALUE ...; several slots are one query, scored as the model was trained."""
     from omni.index import Index

@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from omni.cli.options import AS_JSON
+
 app = typer.Typer(help="Published systems, each with an experiment.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")
-def list_systems(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def list_systems(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Name every system that the installed plugins provide."""
     from omni.plugin.catalog import get_catalog
 
@@ -34,7 +36,7 @@ def list_systems(as_json: Annotated[bool, typer.Option("--json", help="For progr
 
 
 @app.command("show")
-def show(slug: str, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def show(slug: str, as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Print what a system is built of, its claim and the rule by which its experiment judges."""
     from omni.plugin.catalog import get_catalog
 
@@ -70,7 +72,7 @@ def run(
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds; default the experiment's own.")] = "",
     full: Annotated[bool, typer.Option("--full", help="The longer form.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure again what was measured before.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Run a system's experiment on the CPU; prints claim, measurements and verdict. Exit code 1 unless it holds."""
     from omni.errors import ConfigError

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from omni.cli.options import AS_JSON
+
 app = typer.Typer(help="The model zoo.", no_args_is_help=True, add_completion=False)
-AS_JSON = typer.Option("--json", help="For programs.")
 
 
 @app.command("list")

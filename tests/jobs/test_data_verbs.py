@@ -58,6 +58,25 @@ def test_check_goes_on_after_malformed_rows_and_finds_repeated_ids_and_empty_sam
     assert "line 3: 3 fields, but the header names 2" in out and "3 samples, 1 bad" in out
 
 
+def test_check_of_several_sources_looks_at_all(run, manifest, tmp_path):
+    (tmp_path / "good.jsonl").write_text('{"word": "cat"}\n{"word": "dog"}\n')
+    run("data", "shard", "toy_pairs", "-o", tmp_path / "shards", "-q")
+    sound = [tmp_path / "good.jsonl", "toy_pairs", tmp_path / "shards"]
+    out = run("data", "check", *sound, "-q")
+    assert out.count("samples, none bad") == 3 and out.endswith("3 sources, none bad\n")
+    assert [line[:-1] for line in out.splitlines() if line.endswith(":")] == [str(source) for source in sound]
+    out = run("data", "check", tmp_path / "nowhere.csv", manifest, "toy_pears", sound[0], "--slot", "word", code=1)
+    assert re.search(r"nowhere.csv:\nNo manifest|nowhere.csv:\n.*nowhere.csv", out)
+    assert "toy_pears:\n" in out and "toy_pairs" in out and "4 sources, 3 bad" in out and "2 samples, none bad" in out
+    facts = json.loads(run("data", "check", manifest, sound[0], "--slot", "left=stripe", "--json", "-q", code=1))
+    assert not facts["ok"] and [row["source"] for row in facts["sources"]] == [str(manifest), str(sound[0])]
+    assert len(facts["sources"][0]["bad"]) == 2 and "left" in facts["sources"][1]["error"]
+    facts = json.loads(run("data", "check", sound[0], "toy_pairs", "--json", "-q"))
+    assert facts["ok"] and [row["samples"] for row in facts["sources"]] == [2, 8]
+    with pytest.raises(InputError, match="nowhere"):
+        run("data", "check", tmp_path / "nowhere.csv")
+
+
 def test_check_of_a_data_set_without_samples_fails(run, toy_plugin, tmp_path):
     (tmp_path / "m.csv").write_text("id,word\n")
     assert "0 samples" in run("data", "check", tmp_path / "m.csv", code=1)
