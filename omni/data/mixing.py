@@ -185,10 +185,11 @@ class MixedStream(SampleStream):
         """As the source says."""
         return self.sources[ticket[0]].cheap_length(ticket[1], by)
 
-    def _order(self) -> dict[str, Any]:
-        lengths = [source.length for source in self.sources]
+    def fingerprint(self) -> dict[str, Any]:
+        """Of all sources too."""
         weights = None if self.weights is None else self.weights.tolist()
-        return {**super()._order(), "sources": list(self.names), "lengths": lengths, "ratios": weights, "run": self.run}
+        sources = {name: source.fingerprint() for name, source in zip(self.names, self.sources, strict=True)}
+        return {**super().fingerprint(), "ratios": weights, "run": self.run, "sources": sources}
 
 
 def _build(source: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from omni.data.bad_items import OnBad
+from omni.data.fingerprints import dataset_facts, require_same
 from omni.data.shuffling import mix, permutation, shuffle_buffer
 from omni.errors import ConfigError, InputError
 from omni.types import Sample
@@ -177,18 +178,18 @@ class SampleStream(IterableDataset[Sample], ABC):
         """Go on at the exact next sample.
 
         Raises:
-            ConfigError: the state is of another part, seed, buffer or size.
+            ConfigError: the state is of another part, seed, buffer, or of other data.
         """
-        for key, value in self._order().items():
-            if state.get(key) != value:
-                raise ConfigError(
-                    f"{self}: the state was taken with {key} = {state.get(key)}, and now it is {value}; the order "
-                    "differs, so going on would repeat and leave out samples. Use the same settings, or start anew."
-                )
+        order = self._order()
+        require_same({key: state.get(key) for key in order}, order, what=f"{self}: the state is of another order")
         self.epoch, self.given = int(state["epoch"]), int(state["given"])
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What the samples and their order depend on besides the part: JSON values, kept in checkpoints."""
+        return {"type": type(self).__name__, "seed": self.seed, "shuffle": self.shuffle, "length": self.length}
+
     def _order(self) -> dict[str, Any]:
-        return {"part": asdict(self.part), "seed": self.seed, "shuffle": self.shuffle, "length": self.length}
+        return {"part": asdict(self.part), **self.fingerprint()}
 
     def _buffered(self, tickets: Iterable[Ticket], epoch: int) -> Iterator[Ticket]:
         seed = mix(self.seed or 0, "buffer", epoch, self.part.rank, self.part.world)
@@ -240,6 +241,10 @@ class MapStream(SampleStream):
         """The index."""
         return f"#{ticket}", ticket
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the data set too."""
+        return {**super().fingerprint(), "dataset": dataset_facts(self.dataset)}
+
 
 class IterableStream(SampleStream):
     """Any iterable of Samples that can be iterated again. Processes take its samples in turn.
@@ -285,6 +290,10 @@ class IterableStream(SampleStream):
     def place(self, ticket: Sample) -> tuple[str, int | None]:
         """Its name."""
         return ticket.id, None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the source too."""
+        return {**super().fingerprint(), "source": dataset_facts(self.source)}
 
 
 def is_stream(dataset: Any) -> bool:

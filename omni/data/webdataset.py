@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omni.data.fields import find_slots, slot_value
+from omni.data.fingerprints import file_facts
 from omni.data.shards import Shard, count_samples, find_shards
 from omni.data.shuffling import mix, permutation
 from omni.data.stream import SampleStream
@@ -155,6 +156,11 @@ class WebDatasetStream(SampleStream):
             if field is not None
         }
         return Sample(id=str(meta.pop("id", name)), values=values, meta=meta, targets=targets)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Names, sizes and samples of the shards too, in order."""
+        facts = [f"{file_facts(path)}, {count} samples" for path, count in zip(self.shards, self.counts, strict=True)]
+        return {**super().fingerprint(), "shards": facts}
 
     def _shard(self, index: int) -> Shard:
         """An open shard; the least recently used of too many is closed."""

@@ -210,6 +210,12 @@ class LoaderBuilder:
         )
 
 
+def training_data(loader: DataLoader) -> dict[str, Any]:
+    """The fingerprint of what a loader reads: of a stream all that it says, otherwise the number of samples."""
+    source = loader.dataset
+    return source.fingerprint() if isinstance(source, StreamItems) else {"samples": len(source)}  # type: ignore[arg-type]
+
+
 def _checked(config: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     known(config, LOADER, what)
     if "dataset" not in config:

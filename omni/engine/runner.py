@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from omni.data.fingerprints import require_same
 from omni.engine import checkpoint
 from omni.engine.ema import EmaHook
 from omni.engine.loops import TrainLoop, ValLoop
@@ -54,6 +55,7 @@ class StageRunner(Runner):
         ema: the EMA hook, if there is one (also in ``hooks``).
         writer: of the run's numbers.
         fingerprint: of the stage's config, kept in checkpoints.
+        data: fingerprint of the training data, kept in checkpoints; None = not known.
         seed: of the run.
         custom_hooks: configs or instances for mmengine.
     """
@@ -76,6 +78,7 @@ class StageRunner(Runner):
         ema: EmaHook | None,
         writer: ScalarWriter,
         fingerprint: str,
+        data: dict[str, Any] | None,
         seed: int,
         custom_hooks: Sequence[Any] = (),
     ) -> None:
@@ -83,7 +86,7 @@ class StageRunner(Runner):
         self.strategy = strategy
         self.ema = ema
         self.writer = writer
-        self.fingerprint = fingerprint
+        self.fingerprint, self.data = fingerprint, data
         self.metrics: dict[str, float] = {}
         super().__init__(
             model=model,
@@ -147,6 +150,7 @@ class StageRunner(Runner):
             "stage": self.training_model.stage,
             "seed": self.seed,
             "fingerprint": self.fingerprint,
+            "data": self.data,
             "state_dict": strategy.weights(model),
             "optimizer": strategy.optimizer_state(self.optim_wrapper),
             "schedulers": [scheduler.state_dict() for scheduler in self.param_schedulers or []],
@@ -182,7 +186,15 @@ class StageRunner(Runner):
         self.strategy.load_average(self.ema, self.training_model, state["ema"])
 
     def restore(self, state: dict[str, Any]) -> int:
-        """Put back what ``state`` gave; returns the step. Call after construction and before ``train``."""
+        """Put back what ``state`` gave; returns the step. Call after construction and before ``train``.
+
+        Raises:
+            ConfigError: the training data is not that of the checkpoint.
+        """
+        if state.get("data") is not None and self.data is not None:
+            require_same(
+                state["data"], self.data, what=f"Stage {state['stage']!r}: the data is not that of the checkpoint"
+            )
         self.load_weights(state)
         self.strategy.load_optimizer(self.optim_wrapper, state["optimizer"])
         for scheduler, saved in zip(self.param_schedulers or [], state["schedulers"], strict=True):

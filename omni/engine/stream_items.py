@@ -71,6 +71,10 @@ class StreamItems(IterableDataset):
         samples = -(-len(self.stream) // self.stream.part.world) if exact is None else exact
         return -(-samples // self.batch_size)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the data and its order, the same in every process."""
+        return self.stream.fingerprint()
+
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
         step, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)

@@ -20,7 +20,7 @@ from omni.data.terms import KEY as TERMS
 from omni.data.terms import merge_terms, terms_of, terms_of_model
 from omni.engine import checkpoint, seeding
 from omni.engine.bad_items_hook import BadItemsHook
-from omni.engine.building import LoaderBuilder, build_metrics, build_objectives
+from omni.engine.building import LoaderBuilder, build_metrics, build_objectives, training_data
 from omni.engine.ema import EmaHook
 from omni.engine.freeze import apply_freeze
 from omni.engine.hooks import BEST, CheckpointHook, HistoryHook, RecordHook
@@ -278,6 +278,7 @@ class _Run:
                 enabled=rank() == 0,
             ),
             fingerprint=stage.fingerprint(),
+            data=training_data(loaders[0]),
             seed=self.seed,
             custom_hooks=stage.custom_hooks,
         )

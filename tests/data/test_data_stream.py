@@ -11,6 +11,8 @@ import pytest
 from shard_files import SLOTS, write_shards
 from torch.utils.data import DataLoader
 
+from omni.data.datasets import ManifestDataset
+from omni.data.mixing import MixedStream
 from omni.data.shuffling import draws, permutation, shuffle_buffer, weighted_choices
 from omni.data.stream import IterableStream, MapStream, as_stream
 from omni.data.webdataset import WebDatasetStream
@@ -142,7 +144,48 @@ def test_workers_go_on_exactly(make):
 def test_a_state_of_another_order_is_refused(make):
     state = make(shuffle=5, seed=3).state_dict()
     for other in (make(shuffle=5, seed=4), make(shuffle=6, seed=3), make(shuffle=5, seed=3).split(rank=0, world=2)):
-        with pytest.raises(ConfigError, match="the order differs"):
+        with pytest.raises(ConfigError, match="of another order: .* was .* and is .* now"):
+            other.load_state_dict(state)
+
+
+def test_a_state_of_other_shards_is_refused(toy_plugin, tmp_path):
+    def stream(name, sizes):
+        return WebDatasetStream(write_shards(tmp_path / name, sizes), **SLOTS, shuffle=3, seed=1)
+
+    state = stream("a", [3, 14, 6]).state_dict()
+    stream("b", [3, 14, 6]).load_state_dict(state)  # the folder may have another name
+    with pytest.raises(ConfigError, match=r"length was 23 and is 24 now"):
+        stream("c", [3, 14, 7]).load_state_dict(state)
+    with pytest.raises(ConfigError, match=r"shards\[0\] was 'part-000.tar, \d+ bytes, 3 samples' and is '.*4 samples'"):
+        stream("d", [4, 13, 6]).load_state_dict(state)
+    (tmp_path / "b" / "part-001.tar").rename(tmp_path / "b" / "part-009.tar")
+    with pytest.raises(ConfigError, match=r"shards\[1\] was 'part-001.tar, .* is 'part-002.tar"):
+        WebDatasetStream(tmp_path / "b", **SLOTS, shuffle=3, seed=1).load_state_dict(state)
+
+
+def test_a_state_of_other_sources_is_refused(tmp_path):
+    folders = itertools.count()
+
+    def manifest(name, words):
+        folder = tmp_path / str(next(folders))
+        folder.mkdir()
+        (folder / name).write_text("\n".join(f'{{"text": "{word}"}}' for word in words))
+        return ManifestDataset(folder / name)
+
+    def mixed(**sources):
+        return MixedStream(sources, ratios=[1] * len(sources), length=20, shuffle=2, seed=1)
+
+    state = mixed(a=manifest("a.jsonl", "abc"), b=Passing(5)).state_dict()
+    mixed(a=manifest("a.jsonl", "abc"), b=Passing(5)).load_state_dict(state)
+    for other, said in (
+        (mixed(a=manifest("a.jsonl", "abcd"), b=Passing(5)), "sources.a.length was 3 and is 4"),
+        (mixed(a=manifest("b.jsonl", "abc"), b=Passing(5)), "sources.a.dataset.file was 'a.jsonl, .*'b.jsonl"),
+        (mixed(a=manifest("a.jsonl", ["a", "b", "cc"]), b=Passing(5)), r"'a.jsonl, 41 bytes' and is 'a.jsonl, 42"),
+        (mixed(a=manifest("a.jsonl", "abc"), b=Numbers(5)), "sources.b.type was 'IterableStream'"),
+        (mixed(a=manifest("a.jsonl", "abc"), c=Passing(5)), "sources.b was .* is None"),
+        (mixed(a=manifest("a.jsonl", "abc")), r"ratios were 2 and are 1 now"),
+    ):
+        with pytest.raises(ConfigError, match=said):
             other.load_state_dict(state)
 
 

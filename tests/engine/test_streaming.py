@@ -211,6 +211,49 @@ def test_training_from_shards_with_bad_items(shards, make_config, tmp_path, caps
     assert len((tmp_path / "skip" / "bad_items.jsonl").read_text().splitlines()) == 3
 
 
+def test_going_on_with_other_data_is_refused(shards, make_config, tmp_path):
+    config = config_of(make_config, shards)
+    config["train_cfg"] = {"max_iters": 4}
+    config["default_hooks"] = {"checkpoint": {"interval": 2}}
+    whole = train(config, work_dir=tmp_path / "run", quiet=True)
+    (tmp_path / "run/checkpoints/train/step_00000004.pth").unlink()
+
+    def go_on(**changes):
+        return train({**config, **changes}, work_dir=tmp_path / "run", resume=True, quiet=True)
+
+    other = write_shards(tmp_path / "other", [7, 21, 12])
+    said = r"Stage 'train': the data is not that of the checkpoint: shards\[1\] was 'part-001.tar, \d+ bytes, 20 "
+    with pytest.raises(ConfigError, match=said):
+        go_on(train_dataloader=config_of(make_config, other)["train_dataloader"])
+    with pytest.raises(ConfigError, match="seed was .* and is .* now"):
+        go_on(seed=config.get("seed", 0) + 1)
+    with pytest.raises(ConfigError, match="shuffle was 1000 and is 0 now"):
+        go_on(train_dataloader={**config["train_dataloader"], "shuffle": False})
+    with pytest.raises(ConfigError, match="type was 'WebDatasetStream'"):
+        as_list = {"type": "mixed", "sources": [config["train_dataloader"]["dataset"]]}
+        go_on(train_dataloader={**config["train_dataloader"], "dataset": as_list})
+    shards.rename(tmp_path / "moved")  # where the shards lie is no matter
+    there = config_of(make_config, tmp_path / "moved")
+    moved = go_on(**{key: there[key] for key in ("train_dataloader", "val_dataloader")})
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, moved.model.state_dict()[name]), name
+
+
+def test_going_on_with_more_or_fewer_items_is_refused(toys, make_config, tmp_path):
+    config = make_config()
+    config["train_cfg"] = {"max_iters": 2}
+    config["train_dataloader"] = {"dataset": toys.ToyTriples(), "batch_size": 6}
+    train(config, work_dir=tmp_path, quiet=True)
+
+    class Fewer(toys.ToyTriples):
+        def __len__(self):
+            return super().__len__() - 1
+
+    config["train_dataloader"] = {"dataset": Fewer(), "batch_size": 6}
+    with pytest.raises(ConfigError, match=r"samples was (\d+) and is \d+ now"):
+        train(config, work_dir=tmp_path, resume=True, quiet=True)
+
+
 def test_tables_and_cached_features_leave_bad_items_out(toys, make_config, tmp_path):
     class Some(toys.ToyTriples):
         def __getitem__(self, index):
