@@ -1,33 +1,10 @@
 # stamps from scratch: picture, name and spoken name of the same thing, by InfoNCE over the three pairs.
 # Objects that are called the same are not each other's negatives.
-_base_ = ["omni:configs/_base_/runtime.py", "omni:configs/_base_/schedule.py"]
+_base_ = ["demo_model.py"]
 
-model = dict(
-    width=96,
-    num_layers=2,
-    num_heads=4,
-    ffn_width=256,
-    layer_scale=1.0,
-    embedding_width=128,
-    embedding_norm="l2",
-    slots=dict(image="image", text="text", audio="audio"),
-    adapters=dict(
-        image=dict(stem="hmlp", image_size=64),
-        audio=dict(
-            stem="log_mel",
-            patch_frames=4,
-            position_layers=2,
-            position_kernel=9,
-            position_groups=4,
-            mel_augment=dict(gain=0.2, tilt=0.1, noise=0.15, mask_bands=10),
-        ),
-    ),
-)
-processor = dict(
-    image=dict(modality="image", type="image_basic", size=64, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0)),
-    text=dict(modality="text", type="bpe"),
-    audio=dict(modality="audio", type="log_mel", max_seconds=2.5),
-)
+# Unit vectors and one linear map a slot, as where no second stage follows.
+model = dict(embedding_norm="l2", projection="linear", logit_scale=dict(_delete_=True, init=1 / 0.07, max=100.0))
+processor = dict(audio=dict(max_seconds=2.5))
 objectives = [
     dict(type="info_nce", slots=["image", "text"], labels="group"),
     dict(type="info_nce", slots=["image", "audio"], labels="group"),
@@ -35,8 +12,5 @@ objectives = [
 ]
 train_dataloader = dict(dataset=dict(type="stamps", split="train"), batch_size=96, tables=True)
 train_cfg = dict(max_iters=800)
-optim_wrapper = dict(
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"
-)
-param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
-default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=50))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+default_hooks = dict(logger=dict(interval=50))

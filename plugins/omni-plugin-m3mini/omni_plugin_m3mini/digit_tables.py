@@ -46,10 +46,9 @@ def _deal(rng: CounterRng, digit_N: np.ndarray, pools: list[np.ndarray]) -> np.n
 
 
 def mutual_information(first_N: np.ndarray, second_N: np.ndarray) -> float:
-    """Of two columns of whole numbers, in nats, by their joint counts; exactly 0 for a uniform product table."""
-    joint = np.zeros((int(first_N.max()) + 1, int(second_N.max()) + 1))
-    np.add.at(joint, (first_N, second_N), 1.0)
-    joint /= joint.sum()
-    product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    seen = joint > 0
-    return float((joint[seen] * np.log(joint[seen] / product[seen])).sum())
+    """Of two columns of whole numbers >= 0, in nats, by their joint counts; 0 for a uniform product table."""
+    width = int(second_N.max()) + 1
+    cell_C, count_C = np.unique(first_N.astype(np.int64) * width + second_N, return_counts=True)
+    joint_C = count_C / len(first_N)
+    first, second = (np.bincount(column_N) / len(column_N) for column_N in (first_N, second_N))
+    return float((joint_C * np.log(joint_C / (first[cell_C // width] * second[cell_C % width]))).sum())

@@ -59,23 +59,38 @@ def omni_datasets() -> list[DatasetSpec]:
             obtained="omni data build stamps",
             build="omni_plugin_m3mini.builder.stamps:main",
         ),
+        DatasetSpec(
+            name="symile_m3",
+            target="omni_plugin_m3mini.layouts.symile_m3:SymileM3",
+            summary="Features of a picture and of speech, and words in several languages, in 33 million triples",
+            modalities=(("image", "image_vectors"), ("audio", "audio_vectors"), ("text", "text")),
+            license="CC-BY-NC-SA-4.0",
+            obtained="https://huggingface.co/datasets/arsaporta/symile-m3; give the folder of its tensors as root=",
+        ),
     ]
 
 
 @hookimpl
 def omni_modalities() -> list[ModalitySpec]:
-    """Sequences of ready-made feature vectors: the spoken digits of digit3 come as MFCC."""
+    """Sequences of ready-made feature vectors: the spoken digits of digit3 come as MFCC, the pictures and sounds of
+    Symile-M3 as features of two encoders, which need adapters of their own."""
+    summaries = {
+        "vectors": "Sequences of feature vectors (time, channels), such as MFCC",
+        "image_vectors": "Features of an image encoder",
+        "audio_vectors": "Features of an audio encoder",
+    }
     return [
         ModalitySpec(
-            name="vectors",
+            name=name,
             target="omni_plugin_m3mini.vectors:VectorsAdapter",
             loader="omni_plugin_m3mini.vectors:load",
-            transform="vectors",
+            transform=name,
             sample="omni_plugin_m3mini.vectors:sample",
             layout="1d",
-            extensions=(".npy",),
-            summary="Sequences of feature vectors (time, channels), such as MFCC",
+            extensions=(".npy",) if name == "vectors" else (),
+            summary=summary,
         )
+        for name, summary in summaries.items()
     ]
 
 
@@ -84,11 +99,12 @@ def omni_transforms() -> list[TransformSpec]:
     """How vectors are read."""
     return [
         TransformSpec(
-            name="vectors",
+            name=name,
             target="omni_plugin_m3mini.vectors:Vectors",
-            modality="vectors",
+            modality=name,
             summary="Each item standardised by itself, cut to a length",
         )
+        for name in ("vectors", "image_vectors", "audio_vectors")
     ]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from omni.data.building.archives import ar_members, read_members, unpack_deb
 from omni.data.building.counter_rng import CounterRng
+from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import MAX_BYTES, write_shards
 from omni.errors import InputError, OmniError
 from omni_plugin_m3mini.builder import names, sources, speech
@@ -101,9 +102,9 @@ def test_a_missing_client_names_package_version_and_the_way_out(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("OMNI_HOME", str(tmp_path / "home"))
     with pytest.raises(OmniError, match=r"npm package cldr-annotations-full 48.2.0 .*--from"):
-        sources.obtain(sources.CLDR, cache=tmp_path / "c", given=[])
+        obtain(sources.CLDR, cache=tmp_path / "c", given=[])
     with pytest.raises(OmniError, match=r"Debian package espeak-ng 1.51.*apt-get is not on the PATH.*--from"):
-        sources.obtain(sources.ESPEAK[0], cache=tmp_path / "c", given=[tmp_path])
+        obtain(sources.ESPEAK[0], cache=tmp_path / "c", given=[tmp_path])
     assert main(["--edition", "demo", "--out", str(tmp_path / "out")]) == 1
     assert "--from" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
@@ -111,9 +112,9 @@ def test_a_missing_client_names_package_version_and_the_way_out(
 def test_another_file_under_the_pinned_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / sources.CLDR.filename).write_bytes(b"other")
     with pytest.raises(InputError, match="sha256"):
-        sources.obtain(sources.CLDR, cache=tmp_path / "c", given=[tmp_path])
+        obtain(sources.CLDR, cache=tmp_path / "c", given=[tmp_path])
     with pytest.raises(InputError, match="sha256"):
-        sources.obtain(sources.CLDR, cache=tmp_path / "c", given=[tmp_path / sources.CLDR.filename])
+        obtain(sources.CLDR, cache=tmp_path / "c", given=[tmp_path / sources.CLDR.filename])
 
 
 def test_ogg_checksum_and_canonical_bytes() -> None:
@@ -237,10 +238,10 @@ def test_openmoji_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     from omni_plugin_m3mini.builder.pictures import openmoji_pictures
 
     given: list[Path] = []
-    table = names.read_names(sources.obtain(sources.CLDR, cache=tmp_path, given=given))
-    emoji = names.read_emoji(table, sources.obtain(sources.NOTO, cache=tmp_path, given=given))
+    table = names.read_names(obtain(sources.CLDR, cache=tmp_path, given=given))
+    emoji = names.read_emoji(table, obtain(sources.NOTO, cache=tmp_path, given=given))
     bench = names.choose("bench", emoji, table).classes
-    pictures = openmoji_pictures(sources.obtain(sources.OPENMOJI, cache=tmp_path, given=given), bench)
+    pictures = openmoji_pictures(obtain(sources.OPENMOJI, cache=tmp_path, given=given), bench)
     assert len(bench) == 200 and len(pictures) >= 195
     full = names.choose("full", emoji, table)
     assert len(emoji) == 1585 and 1500 < len(full.classes) <= 1585

@@ -16,6 +16,7 @@ import pytest
 import omni_plugin_m3mini
 from omni_plugin_m3mini.builder.speech import family
 from omni_plugin_m3mini.dataset import M3Mini
+from omni_plugin_m3mini.digit_tables import mutual_information
 from omni_plugin_m3mini.store import KIND_OTHER, EditionStore
 from omni_plugin_m3mini.tables import SPLITS, combination_split, draw_triples
 
@@ -28,21 +29,16 @@ def store() -> EditionStore:
     return EditionStore(DEMO)
 
 
-def candidates_of_text(data: M3Mini, text: str) -> list[int]:
-    """The classes that the words of a text name, found by reading the text and nothing else."""
-    by_name = {item["names"][tag]: index for index, item in enumerate(data.classes) for tag in data.languages}
-    return [by_name[name] for name in text.split(", ")]
-
-
 @pytest.mark.parametrize("w", WIDTHS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_ceilings_by_enumeration(w: int, split: str) -> None:
     data = M3Mini("demo", w=w, split=split)
     truth_by_text: dict[str, Counter[int]] = defaultdict(Counter)
     joint = 0
+    by_name = {item["names"][tag]: index for index, item in enumerate(data.classes) for tag in data.languages}
     for index in range(len(data)):
         text, target = data.text(index), int(data.triples.target_N[index])
-        candidates = candidates_of_text(data, text)
+        candidates = [by_name[name] for name in text.split(", ")]  # by reading the text and nothing else
         assert len(set(candidates)) == w and target in candidates
         truth_by_text[text][target] += 1
         # text and language together leave exactly one candidate, and it is the target
@@ -82,19 +78,11 @@ def test_audio_is_independent_of_image_and_text_in_the_frozen_table(w: int, spli
     rng = np.random.default_rng(0)
     for audio in (table.language_N, table.clip_N):
         for other in (table.target_N, first_word, first_language):
-            seen = _mutual_information(audio, other)
-            shuffled = [_mutual_information(audio, rng.permutation(other)) for _ in range(50)]
+            seen = mutual_information(audio, other)
+            shuffled = [mutual_information(audio, rng.permutation(other)) for _ in range(50)]
             assert seen < np.mean(shuffled) + 4.5 * np.std(shuffled) + 1e-9, (split, seen, np.mean(shuffled))
     # and the triple is not: the language picks the target among the text's words
-    assert _mutual_information(table.language_N, table.class_NW[:, 0] == table.target_N) > 0.3
-
-
-def _mutual_information(a_N: np.ndarray, b_N: np.ndarray) -> float:
-    counts = np.zeros((a_N.max() + 1, int(b_N.max()) + 1))
-    np.add.at(counts, (a_N, b_N.astype(int)), 1)
-    p = counts / counts.sum()
-    independent = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
-    return float((p[p > 0] * np.log(p[p > 0] / independent[p > 0])).sum())
+    assert mutual_information(table.language_N, (table.class_NW[:, 0] == table.target_N).astype(int)) > 0.3
 
 
 @pytest.mark.parametrize("w", WIDTHS)

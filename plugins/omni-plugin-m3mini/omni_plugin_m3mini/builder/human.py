@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from omni.data.building.packages import obtain, sha256_of
+from omni.data.building.packages import obtain
 from omni.errors import InputError
 from omni_plugin_m3mini.builder.edition import (
     WIDTHS,
@@ -21,6 +19,7 @@ from omni_plugin_m3mini.builder.edition import (
     write_pictures,
     write_speech,
 )
+from omni_plugin_m3mini.builder.frame import new_folder, write_info
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
@@ -82,26 +81,20 @@ def build_human(
     recorded = _recorded_clips(stamps, stamp_split, themes, choice, languages)
     clips, left_out = _usable(recorded, workers, tell)
     clips += _synthetic_clips(choice, stamps, clips, languages, voices)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
-    table = write_speech(part, clips, _speaker(espeak, languages, voices), languages, workers, tell)
     widths = [width for width in WIDTHS if width <= w]
-    new_widths = _write_triples(part, len(choice.classes), table, voices, widths)
     info = {
         "format": FORMAT, "name": "human", "w": widths, "languages": list(languages), "arts": list(arts),
-        "sample_rate": SAMPLE_RATE, "voices": voices, "splits": list(ALL_SPLITS), "new_speakers_w": new_widths,
+        "sample_rate": SAMPLE_RATE, "voices": voices, "splits": list(ALL_SPLITS),
         "classes": [item.to_dict() for item in choice.classes], "words": _word_texts(stamps, themes, languages),
         "left_out": left_out,
         "sources": {source.package: tree_digest(at) for source, at in ((STAMPS, stamps_at), (KTUBERLING, sounds_at))},
     }  # fmt: skip
-    write_licences(part, arts, recordings=(STAMPS, KTUBERLING))
-    info["files"] = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
-    text = json.dumps(info, ensure_ascii=False, indent=1, sort_keys=True)
-    (part / "edition.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with new_folder(out) as part:
+        write_pictures(part, choice, arts, cache=cache, given=given, tell=tell)
+        table = write_speech(part, clips, _speaker(espeak, languages, voices), languages, workers, tell)
+        new_widths = _write_triples(part, len(choice.classes), table, voices, widths)
+        write_licences(part, arts, recordings=(STAMPS, KTUBERLING))
+        write_info(part, {**info, "new_speakers_w": new_widths})
     return out
 
 

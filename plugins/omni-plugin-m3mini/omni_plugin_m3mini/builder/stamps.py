@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
-import os
 import re
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from omni.data.building.packages import sha256_of
 from omni.data.building.zip_shards import write_shards
-from omni.errors import InputError, MissingDependencyError, OmniError
+from omni.errors import InputError, MissingDependencyError
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
-from omni_plugin_m3mini.builder.progress import show
+from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.speech import recorded_wave
 from omni_plugin_m3mini.builder.stamp_sources import STAMPS, find_tree, tree_digest
 from omni_plugin_m3mini.builder.tuxpaint import Stamp, deal_groups, object_groups, read_stamps
@@ -32,24 +26,12 @@ _OPUS_LEVEL = 0.9  # about 32 kbit/s: among the clips are sound effects
 
 def main(argv: list[str] | None = None) -> int:
     """``omni data build stamps``; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="omni data build stamps", description="Build the stamps data set.")
-    parser.add_argument("--out", type=Path, help="folder (default: the cache, $OMNI_HOME/stamps)")
-    parser.add_argument(
-        "--from", dest="given", type=Path, action="append", default=[], metavar="FILE|FOLDER",
-        help="the .deb, its folder, or an unpacked package; repeatable (default: installed, else apt-get download)",
+    parser = builder_parser(
+        "omni data build stamps", "Build the stamps data set.", folder="stamps",
+        packages="as installed, else apt-get download",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args(argv)
-    out = arguments.out or cache_folder("stamps")
-    try:
-        build_stamps(
-            out, cache=cache_folder() / "packages", given=arguments.given, workers=arguments.workers, progress=show
-        )
-    except OmniError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{out}: {sum(path.stat().st_size for path in out.iterdir()) / 1e6:.1f} MB")
-    return 0
+    return run_builder(build_stamps, arguments.out or cache_folder("stamps"), arguments)
 
 
 def build_stamps(
@@ -69,35 +51,29 @@ def build_stamps(
     groups = object_groups(stamps)
     split = deal_groups(stamps, groups, SHARES)
     languages = sorted({language for stamp in stamps for language in stamp.speech.keys() & stamp.names.keys()})
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    members = []
-    for number, stamp in enumerate(stamps):
-        members.append((f"{stamp.id}.png", square_png(stamp.picture)))
-        tell("pictures", number + 1, len(stamps))
-    places = write_shards(part, "pictures", members)
-    rows = [(number, 0, p.shard, p.offset, p.size) for number, p in enumerate(places)]
-    save_table(part / "pictures.npy", rows, PICTURE_COLUMNS)
-    left_out = _write_clips(part, _clips(stamps, split, languages), languages, workers, tell)
     classes = [
         {"id": stamp.id, "category": stamp.category, "names": stamp.names, "split": SPLITS[number], "group": group}
         for stamp, number, group in zip(stamps, split, groups, strict=True)
     ]
     info = {
-        "format": FORMAT, "name": "stamps", "languages": languages, "classes": classes, "left_out": left_out,
+        "format": FORMAT, "name": "stamps", "languages": languages, "classes": classes,
         "sources": {STAMPS.package: tree_digest(folder)},
     }  # fmt: skip
-    (part / "LICENSES").write_text(
-        f"Everything here comes from {STAMPS.package} ({STAMPS.license}): {STAMPS.credit}. {STAMPS.url}\n"
-        "Built on this machine; pass it on only as that licence says.\n",
-        encoding="utf-8",
-    )
-    info["files"] = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
-    text = json.dumps(info, ensure_ascii=False, indent=1, sort_keys=True)
-    (part / "edition.json").write_text(text + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    part.rename(out)
+    with new_folder(out) as part:
+        members = []
+        for number, stamp in enumerate(stamps):
+            members.append((f"{stamp.id}.png", square_png(stamp.picture)))
+            tell("pictures", number + 1, len(stamps))
+        places = write_shards(part, "pictures", members)
+        rows = [(number, 0, p.shard, p.offset, p.size) for number, p in enumerate(places)]
+        save_table(part / "pictures.npy", rows, PICTURE_COLUMNS)
+        left_out = _write_clips(part, _clips(stamps, split, languages), languages, workers, tell)
+        (part / "LICENSES").write_text(
+            f"Everything here comes from {STAMPS.package} ({STAMPS.license}): {STAMPS.credit}. {STAMPS.url}\n"
+            "Built on this machine; pass it on only as that licence says.\n",
+            encoding="utf-8",
+        )
+        write_info(part, {**info, "left_out": left_out})
     return out
 
 
