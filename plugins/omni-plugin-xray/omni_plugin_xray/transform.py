@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from omni.data.transform import Transform
 from omni.errors import ConfigError
+from omni_plugin_image.transform import stack_padded
 from omni_plugin_xray.display import WHITE
 from omni_plugin_xray.image import XrayImage
 from omni_plugin_xray.io import load
@@ -90,13 +91,7 @@ class XrayBasic(Transform):
 
     def collate(self, items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """pixels_BCHW float32; where sizes differ, zeros at the right and below and sizes_B2 int64 (height, width)."""
-        pixels = [item["pixels_CHW"] for item in items]
-        sizes = [tuple(item.shape[1:]) for item in pixels]
-        if len(set(sizes)) == 1:
-            return {"pixels_BCHW": torch.stack(pixels)}
-        height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
-        padded = [F.pad(item, (0, width - item.shape[2], 0, height - item.shape[1])) for item in pixels]
-        return {"pixels_BCHW": torch.stack(padded), "sizes_B2": torch.tensor(sizes)}
+        return stack_padded([item["pixels_CHW"] for item in items])
 
     def to_config(self, folder: Path | None = None) -> dict[str, Any]:
         return {
