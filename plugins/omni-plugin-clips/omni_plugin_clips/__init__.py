@@ -1,0 +1,1 @@
+"""Clips with sound and text, built on the user's machine: fluentclips, bbb, mix."""

@@ -1,0 +1,3 @@
+from omni.testing import contract_tests
+
+globals().update(contract_tests("clips"))
