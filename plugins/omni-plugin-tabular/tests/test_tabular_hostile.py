@@ -22,8 +22,9 @@ from omni_plugin_tabular.transform import TabularBasic
     "field",
     [
         math.inf, -math.inf, np.inf, "inf", "1e999", 10**400, True, np.True_, "positive", "1,000", "1_000", "3,5",
-        "0x10", "2020-01-01", "1.2.3", "12.5.2020", "5 5", "1/2", b"5", [1, 2, 3], (1,), {"unit": "g"}, {"value": 1, "u": "g"},
-        (1, 2), 1j, object(), np.array([1.0, 2.0]), {"value": {"value": 1}}, "--5", "+", "e5", "<", "\x00", "9" * 5000,
+        "0x10", "2020-01-01", "1.2.3", "12.5.2020", "5 5", "1/2", b"5", [1, 2, 3], (1,), {"unit": "g"}, (1, 2), 1j,
+        {"value": 1, "u": "g"}, object(), np.array([1.0, 2.0]), {"value": {"value": 1}}, "--5", "+", "e5", "<", "\x00",
+        "9" * 5000,
     ],
 )  # fmt: skip
 def test_a_field_that_is_no_number_is_refused_by_name(field: object) -> None:
