@@ -135,7 +135,7 @@ def test_a_training_without_the_objective_is_refused(trained: Path, tmp_path: Pa
     for name in ("model", "checkpoints"):
         (tmp_path / name).symlink_to(trained / name)
     text = (trained / "config.py").read_text()
-    changed = re.sub(r"shared_width=\d+,?", "", text.replace("grouping_alignment", "info_nce"))
+    changed = re.sub(r", 'shared_width': \d+", "", text.replace("grouping_alignment", "info_nce"))
     (tmp_path / "config.py").write_text(changed)
     with pytest.raises(ConfigError, match="has no objective grouping_alignment"):
         load_trained(tmp_path)
