@@ -65,6 +65,7 @@ class PublishedLayout(Dataset):
     Attributes:
         skipped: how many samples were left out because a file of theirs is missing.
         classes: names of the classes by number, for layouts that have classes.
+        terms: the licence that its DatasetSpec names, which trained models inherit (omni.data.terms).
 
     Raises:
         InputError: there is no such folder, or a table in it is missing or malformed.
@@ -80,6 +81,8 @@ class PublishedLayout(Dataset):
         self.split = self.choice("split", split, self.splits)
         self.missing = self.choice("missing", missing, POLICIES)
         self.skipped = 0
+        licence = _said(self.name, "license")
+        self.terms = [{"data": self.name, "license": licence, "publish": True}] if licence else []
         self._kept: list[tuple[str, Any]] = []
         if not os.path.isdir(root):
             what = "is a file, and the folder of the data set is wanted" if os.path.isfile(root) else "is no folder"
@@ -149,7 +152,7 @@ class PublishedLayout(Dataset):
 
     def wrong(self, message: str, *, obtain: bool = False) -> InputError:
         """An error that names the layout and, with ``obtain``, says how the data set is obtained."""
-        where = _obtained(self.name) if obtain else ""
+        where = _said(self.name, "obtained").rstrip(".") if obtain else ""
         return InputError(f"{self.name}: {message}" + (f" How to get it: {where}." if where else ""))
 
     def choice(self, option: str, value: Any, known: Sequence[Any]) -> Any:
@@ -372,10 +375,10 @@ class CaptionedLayout(PublishedLayout):
         )
 
 
-def _obtained(name: str) -> str:
-    """How a data set is obtained, as its DatasetSpec says; empty where its plugin is switched off."""
+def _said(name: str, what: str) -> str:
+    """A field of a data set's DatasetSpec; empty where its plugin is switched off."""
     try:
-        return get_catalog().get("dataset", name).spec.obtained.rstrip(".")
+        return getattr(get_catalog().get("dataset", name).spec, what)
     except OmniError:
         return ""
 

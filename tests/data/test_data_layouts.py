@@ -76,7 +76,7 @@ def test_a_layout_of_the_catalog_says_how_it_is_obtained(toy_plugin, root, monke
         @hookimpl
         def omni_datasets(self):
             return [DatasetSpec(name="rows", target="omni.data.layouts:PublishedLayout", modalities=(("word", "word"),),
-                                obtained="ask at rows.example.org.")]  # fmt: skip
+                                license="CC0-1.0", obtained="ask at rows.example.org.")]  # fmt: skip
 
         @hookimpl
         def omni_plugin_info(self):
@@ -84,7 +84,9 @@ def test_a_layout_of_the_catalog_says_how_it_is_obtained(toy_plugin, root, monke
 
             return PluginInfo(name="rows_plugin", summary="rows")
 
+    assert Rows(root).terms == []
     catalog.register(Plugin(), "rows_plugin")
+    assert Rows(root).terms == [{"data": "rows", "license": "CC0-1.0", "publish": True}]
     with pytest.raises(InputError, match=r"How to get it: ask at rows.example.org\.$"):
         Rows(root, split="test")
 

@@ -50,6 +50,7 @@ def test_the_page_runs(name, tmp_path, monkeypatch, capsys):
 
 def test_a_nano_model_trains_on_captions(tmp_path):
     from omni.core.sizes import size
+    from omni.data.terms import terms_of_model
     from omni.engine.training import train
 
     root = fixture.coco(tmp_path / "coco")
@@ -70,11 +71,13 @@ def test_a_nano_model_trains_on_captions(tmp_path):
         val_evaluator=dict(type="retrieval", query=["text"], target="image", label="image"),
         optim_wrapper=dict(optimizer=dict(type="AdamW", lr=3e-4)),
         param_scheduler=dict(type="warmup_cosine", warmup=0.2),
-        train_cfg=dict(max_iters=40, val_interval=40),
+        train_cfg=dict(max_iters=30, val_interval=30),
         default_hooks=dict(checkpoint=dict(interval=100), logger=dict(interval=1)),
     )
     result = train(config, work_dir=tmp_path / "run", quiet=True)
     records = [json.loads(line) for line in (tmp_path / "run" / "scalars.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in records if "loss" in record]
-    assert len(losses) == 40 and losses[-1] < 0.6 * losses[0], losses
+    assert len(losses) == 30 and losses[-1] < 0.6 * losses[0], losses
     assert result.trained_groups and set(result.metrics)
+    (terms,) = terms_of_model(result.model_folder)
+    assert terms["data"] == "coco_captions" and terms["license"].startswith("annotations CC-BY-4.0")
