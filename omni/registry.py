@@ -12,13 +12,16 @@ from types import ModuleType
 from typing import Any
 
 from mmengine import registry as roots
+from mmengine.config import Config
 from mmengine.registry import Registry
+from mmengine.utils import ManagerMixin
 
 from omni.errors import ConfigError, OmniError, UnknownComponentError
 from omni.plugin.catalog import Catalog, get_catalog
-from omni.plugin.suggest import did_you_mean
+from omni.plugin.suggest import closest, did_you_mean
 
 SCOPE = "omni"
+BUILD_KEYS = ("type", "epoch_length")  # of what mmengine builds: not settings of the component
 
 # Classes of omni itself that mmengine's Runner builds by name and that are no plugin component. One row each:
 # name -> "module:Object", imported when it is first built.
@@ -79,22 +82,71 @@ class LazyRegistry(Registry):
             return False
         return True
 
-    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
-        """Build ``dict(type=name, **keyword arguments)``.
+    def build(self, cfg: Any, *args: Any, default_args: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+        """Build ``dict(type=name, **keyword arguments)``; the type may also be the class or function itself.
+
+        Args:
+            cfg: any mapping, or mmengine's Config. Of registries that no plugin provides for also what mmengine's own
+                take besides, as a list of models.
+            default_args: settings where ``cfg`` has none.
+            settings: more of them, over those of ``cfg``.
 
         Raises:
             UnknownComponentError: see ``get``.
-            ConfigError: no type, or keyword arguments that the component does not take.
+            ConfigError: no mapping, no type, or keyword arguments that the component does not take.
         """
-        if self.parent is not None:
-            return super().build(cfg, *args, **kwargs)
-        if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ConfigError(f"A {self.name} is built from a dictionary with a 'type', not from {cfg!r}")
-        options = {**cfg, **kwargs}
+        by_mmengine = self.parent is not None and not self.kind
+        if by_mmengine and isinstance(cfg, (list, tuple)):
+            return super().build([self._options(item) for item in cfg], *args, default_args=default_args, **settings)
+        needs_type = self.build_func is not roots.build_runner_from_cfg
+        options = self._options(cfg, default_args or {}, settings, needs_type=needs_type)
+        if by_mmengine:
+            self._check_machinery(options)
+            return super().build(options, *args)
         target = options.pop("type")
-        component = self.get(target) if isinstance(target, str) else target
-        check_arguments(component, options, what=f"{self.name} {target!r}")
+        scope = options.pop("_scope_", None)
+        name = target if scope is None or not isinstance(target, str) else f"{scope}.{target}"
+        component = target if callable(target) else self.get(name)
+        what = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        check_arguments(component, options, what=f"{self.name} {what!r}")
         return component(**options)
+
+    def _options(
+        self,
+        cfg: Any,
+        defaults: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        needs_type: bool = True,
+    ) -> dict[str, Any]:
+        """The settings of one component together."""
+        wanted = f"A {self.name} is built from a dictionary with a 'type', not from {cfg!r}."
+        if isinstance(cfg, str):
+            raise ConfigError(f"{wanted} Write dict(type={cfg!r}, ...).")
+        if not isinstance(cfg, (Mapping, Config)):
+            built = "" if cfg is None or isinstance(cfg, (int, float, list, tuple)) else " What is built, use as it is."
+            raise ConfigError(wanted + built)
+        options = {**(defaults or {}), **dict(cfg.items()), **(settings or {})}
+        if needs_type and "type" not in options:
+            near = closest("type", map(str, options))
+            raise ConfigError(wanted + (f" Did you mean 'type' by {near!r}?" if near else ""))
+        return options
+
+    def _check_machinery(self, options: Mapping[str, Any]) -> None:
+        """mmengine's own classes and functions: the name, and settings that Python would refuse."""
+        kind = options.get("type")
+        if "type" not in options or "_scope_" in options:
+            return
+        component = kind if callable(kind) else self.get(kind)
+        if options.get("convert_to_iter_based") or inspect.isclass(component) and issubclass(component, ManagerMixin):
+            return  # built by a method of the class
+        try:
+            open_ended = any(item.kind is item.VAR_KEYWORD for item in inspect.signature(component).parameters.values())
+        except (TypeError, ValueError):
+            return
+        if not open_ended:
+            own = {name: value for name, value in options.items() if name not in BUILD_KEYS}
+            check_arguments(component, own, what=f"{self.name} {kind!r}")
 
     def _import_once(self, name: str) -> None:
         """Register ``name`` if the catalog (or omni's own table) has it and it is not there yet."""
@@ -126,7 +178,9 @@ class LazyRegistry(Registry):
         except Exception:  # mmengine raises RuntimeError without a name
             found = None
         if found is None or isinstance(found, ModuleType) or not callable(found):
-            raise UnknownComponentError(f"No {self.name} {key!r}: no such name in that scope, no such class.")
+            names = self.parent.module_dict if scope == "mmengine" and self.parent is not None else ()
+            near = did_you_mean(rest, names) or did_you_mean(scope, {SCOPE, "mmengine"} - {scope})
+            raise UnknownComponentError(f"No {self.name} {key!r}: no such name in that scope, no such class.{near}")
         return found
 
     def _explain(self, name: str) -> str:

@@ -6,9 +6,11 @@ import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import DefaultScope
 
@@ -16,7 +18,7 @@ from omni import registry
 from omni.errors import ConfigError, MissingDependencyError, UnknownComponentError
 from omni.plugin import DatasetSpec, ModalitySpec, ObjectiveSpec
 from omni.plugin.catalog import register, reset
-from omni.registry import ADAPTERS, DATASETS, HOOKS, METRICS, MODELS, OBJECTIVES, OPTIMIZERS
+from omni.registry import ADAPTERS, DATASETS, HOOKS, METRICS, MODELS, OBJECTIVES, OPTIMIZERS, PARAM_SCHEDULERS
 from tests.plugin.distributions import write_distribution
 from tests.plugin.test_manager import make_plugin
 
@@ -91,6 +93,56 @@ def test_wrong_settings_are_explained(things: Any) -> None:
         OBJECTIVES.get(3)  # type: ignore[arg-type]
 
 
+def test_every_registry_explains_what_is_no_component(things: Any) -> None:
+    """Data sets, which have an mmengine root, as objectives, which have none; and mmengine's own machinery."""
+    named = {"numbers": DATASETS, "thing": OBJECTIVES, "AdamW": OPTIMIZERS, "StepLR": PARAM_SCHEDULERS}
+    for name, reg in named.items():
+        with pytest.raises(ConfigError, match=f"from '{name}'. Write dict"):
+            reg.build(name)
+        with pytest.raises(ConfigError, match="Did you mean 'type'"):
+            reg.build(dict(tpye=name))
+        for nothing in (None, 3, {}):
+            with pytest.raises(ConfigError, match="dictionary with a 'type'"):
+                reg.build(nothing)
+        for odd in (3, None, ["a"]):
+            with pytest.raises(ConfigError, match="named by a string"):
+                reg.build(dict(type=odd))
+        with pytest.raises(UnknownComponentError, match=f"Did you mean '{name}'"):
+            reg.build(dict(type=name + "z"))
+        with pytest.raises(UnknownComponentError, match=f"Did you mean '{name}'"):
+            reg.get(name + "z")
+    numbers = DATASETS.build(dict(type="numbers"))
+    with pytest.raises(ConfigError, match="What is built, use as it is"):
+        DATASETS.build(numbers)
+    with pytest.raises(ConfigError, match="dataset 'numbers' has no setting 'cuont'. Did you mean 'count'"):
+        DATASETS.build(dict(type="numbers", cuont=3))
+    with pytest.raises(ConfigError, match="optimizer 'AdamW' has no setting 'bettas'. Did you mean 'betas'"):
+        OPTIMIZERS.build(dict(type="AdamW", params=[], bettas=1))
+    with pytest.raises(ConfigError, match="needs the setting 'params'"):
+        OPTIMIZERS.build(dict(type="AdamW"))
+
+
+def test_what_can_be_built_from(things: Any) -> None:
+    import torch
+
+    kind = DATASETS.get("numbers")
+    for config in (dict(type="numbers", count=4), MappingProxyType(dict(type="numbers", count=4)),
+                   ConfigDict(type="numbers", count=4), Config(dict(type="numbers", count=4)),
+                   dict(type=kind, count=4), dict(type="numbers", count=4, _scope_="omni")):  # fmt: skip
+        assert len(DATASETS.build(config)) == 4
+    assert len(DATASETS.build(dict(type="numbers"), count=5)) == 5  # as for registries without a root
+    assert len(DATASETS.build(dict(type="numbers"), default_args=dict(count=6))) == 6
+    assert len(DATASETS.build(dict(type="numbers", count=4), default_args=dict(count=6))) == 4
+    weight = torch.nn.Parameter(torch.zeros(2))
+    made = OPTIMIZERS.build(MappingProxyType(dict(type="SGD", lr=0.5)), default_args=dict(params=[weight]))
+    assert isinstance(made, torch.optim.SGD) and made.param_groups[0]["lr"] == 0.5
+    steps = dict(type="StepLR", step_size=2, convert_to_iter_based=True, by_epoch=True)
+    schedule = PARAM_SCHEDULERS.build(steps, default_args=dict(optimizer=made, epoch_length=10))
+    assert schedule.step_size == 20
+    both = MODELS.build([dict(type="torch.nn.Linear", in_features=2, out_features=3), dict(type="torch.nn.ReLU")])
+    assert both(torch.ones(1, 2)).shape == (1, 3)
+
+
 def test_settings_that_are_handed_on_are_checked_too() -> None:
     class Base:
         def __init__(self, *, width: int, depth: int = 1) -> None: ...
@@ -126,6 +178,10 @@ def test_mmengines_own_classes_stay_reachable() -> None:
     assert MODELS.get("torch.nn.Linear") is torch.nn.Linear
     with pytest.raises(UnknownComponentError, match="Did you mean 'EMAHook'"):
         HOOKS.get("EMAHok")
+    with pytest.raises(UnknownComponentError, match="Did you mean 'EMAHook'"):
+        HOOKS.get("mmengine.EMAHok")
+    with pytest.raises(UnknownComponentError, match="Did you mean 'omni'"):
+        HOOKS.get("onmi.EMAHook")
     with pytest.raises(UnknownComponentError):
         OPTIMIZERS.get("omni.AdamW")
 
