@@ -85,6 +85,7 @@ class Table:
         self, name: str, config: str, *, load: Path | None = None, objective: str = "", missing: float = 0.0
     ) -> Path:
         """Train, unless the same training is complete; the model's folder."""
+        from omni import config as configs
         from omni.engine.training import train
 
         folder = self.output / name
@@ -97,19 +98,20 @@ class Table:
         if load is not None:
             settings += [f"load_from={load}", f"objectives.0.type={objective}"]
             settings.append(f"feature_folder={self.output / 'features'}")
-            if missing:
-                settings.append("model.missing=[xray,ecg,labs]")
         if self.steps:
             settings.append(f"train_cfg.max_iters={self.steps[load is not None]}")
-        path = config_folder() / config
+        loaded = configs.load(config_folder() / config, overrides=settings)
+        if missing and load is not None:  # learnt embeddings stand in for what a case lacks
+            loaded["model"]["missing"] = SLOTS
+            loaded["freeze"] = [*loaded["freeze"], "!missing"]
         texts = [each.read_text() for each in sorted(config_folder().glob("simclinic_*.py"))]
-        key = json.dumps([config, settings, self.seed, texts])
+        key = json.dumps([config, settings, self.seed, missing, texts])
         stamp = folder / "complete.json"
         if not stamp.exists() or json.loads(stamp.read_text())["key"] != key:
             shutil.rmtree(folder, ignore_errors=True)
             start = time.process_time()
             print(f"seed {self.seed}: {name}", flush=True)
-            train(path, work_dir=folder, overrides=settings, seed=self.seed, quiet=True)
+            train(loaded, work_dir=folder, seed=self.seed, quiet=True)
             stamp.write_text(json.dumps({"key": key, "cpu_seconds": time.process_time() - start}))
         self.cpu_seconds[name] = json.loads(stamp.read_text())["cpu_seconds"]
         return folder / "model"

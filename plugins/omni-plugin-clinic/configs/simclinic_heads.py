@@ -3,7 +3,7 @@
 _base_ = ["simclinic_model.py"]
 
 load_except = ["projections", "logit_scale"]
-freeze = ["*", "!projections", "!logit_scale", "!missing"]
+freeze = ["*", "!projections", "!logit_scale"]
 cache = ["xray", "ecg", "labs"]
 objectives = [dict(type="symile", slots=["xray", "ecg", "labs"])]
 train_dataloader = dict(

@@ -16,7 +16,7 @@ model = dict(
     slots=dict(xray="xray", ecg="ecg", labs="tabular"),
     adapters=dict(
         xray=dict(stem="hmlp", image_size=96),
-        ecg=dict(stem="conv", conv_width=48, conv_strides=(2, 2, 2)),
+        ecg=dict(stem="conv", conv_width=32, conv_strides=(4, 2, 2)),
         tabular=dict(stem="mlp", columns=57, hidden=(256, 256)),
     ),
 )
@@ -25,8 +25,6 @@ processor = dict(
     ecg=dict(modality="ecg", type="ecg_basic", sample_rate=100, max_seconds=5.0, leads="present"),
     labs=dict(modality="tabular", type="tabular_basic", schema="omni_plugin_clinic:data/mini/labs.json"),
 )
-optim_wrapper = dict(
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"
-)
+optim_wrapper = dict(optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True))
 param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
 default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=50))
