@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from torch.utils.data import Dataset
 
 from omni.data.collate import Item
 from omni.data.loaders import is_path, strings_are_paths
-from omni.data.manifest import Rows, first_duplicate, open_rows
+from omni.data.manifest import Rows, TableRows, first_duplicate, open_rows
 from omni.data.processor import Processor
 from omni.errors import ConfigError, InputError
 from omni.plugin.catalog import get_catalog
@@ -19,6 +21,7 @@ from omni.plugin.suggest import did_you_mean
 from omni.types import Sample
 
 KEY_BYTES = 16
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")  # no leading zeros: those are of names and codes
 
 
 class TableDataset(Dataset):
@@ -35,7 +38,8 @@ class TableDataset(Dataset):
         modalities: slot -> modality, for slots that are not called like theirs.
         root: folder that paths are relative to.
         id_column: column of the samples' names; None = "id" if there is one, else the row's number.
-        targets: columns that become ``Sample.targets``. All other columns become ``Sample.meta``.
+        targets: columns that become ``Sample.targets``. All other columns become ``Sample.meta``: as they are, but of a
+            text table (CSV) a column that holds nothing but numbers becomes numbers.
 
     Raises:
         InputError: two rows have one id.
@@ -112,14 +116,35 @@ class TableDataset(Dataset):
             key = content_key(values[slot])
             if key is not None:
                 keys[slot] = key
-        used = {*self.slots.values(), *self.targets, self._id_column}
         return Sample(
             id=self._ids[index] if self._ids else f"{self.path.stem}-{index}",
             values=values,
             keys=keys,
             targets={name: _number(row[name]) for name in self.targets if row.get(name) is not None},
-            meta={name: value for name, value in row.items() if name not in used and value is not None},
+            meta={
+                name: _number(value) if name in self._numbers else value
+                for name, value in row.items()
+                if name not in self._used and value is not None
+            },
         )
+
+    @cached_property
+    def _used(self) -> frozenset[str | None]:
+        """Columns that are no metadata."""
+        return frozenset({*self.slots.values(), *self.targets, self._id_column})
+
+    @cached_property
+    def _numbers(self) -> frozenset[str]:
+        """Columns of metadata that a text table writes as numbers only: a filter on a year means the number."""
+        if type(self.rows) is not TableRows:
+            return frozenset()
+        columns = {name for name in self.rows.columns if name not in self._used}
+        for index in range(len(self.rows)):
+            if not columns:
+                break
+            row = self.rows[index]
+            columns = {name for name in columns if row[name] is None or _NUMBER.fullmatch(row[name])}
+        return frozenset(columns)
 
     def _value(self, slot: str, value: Any) -> Any:
         return self.root / value if is_path(value, self._specs[slot]) else value

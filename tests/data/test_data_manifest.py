@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from omni.data.datasets import ManifestDataset
+from omni.data.manifest import TableRows
 from omni.errors import ConfigError, InputError
 
 ROWS = [
@@ -146,3 +147,24 @@ def test_reads_in_loader_workers(toy_plugin, tmp_path):
     (batch,) = list(loader)
     assert batch.ids == ["a", "b", "c"] and batch.indices_B.tolist() == [0, 1, 2]
     assert batch.inputs["left"]["frames_BLC"].flatten().tolist() == [0.0] * 4 + [1.0] * 4
+
+
+def test_chosen_columns_of_a_table_are_those_of_its_rows(tmp_path):
+    (tmp_path / "a.csv").write_text('x,y,z\n1,"2,5",\n,4,5\n')
+    rows = TableRows(tmp_path / "a.csv", ",")
+    assert list(rows.select("z", "y")) == [(row["z"], row["y"]) for row in rows] == [(None, "2,5"), ("5", "4")]
+    assert list(rows.select("y")) == [("2,5",), ("4",)]
+
+
+def test_columns_of_numbers_in_a_text_table_are_numbers_in_the_metadata(toy_plugin, tmp_path):
+    header = "id,word,year,code,share,mixed,empty"
+    lines = [header, "a,7,1995,007,-0.50,1,", "b,cat,,010,1e-3,x,", "c,dog,2001,1,3,2,"]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    samples = list(ManifestDataset(tmp_path / "m.csv", slots={"word": "word"}))
+    assert [sample.meta.get("year") for sample in samples] == [1995, None, 2001]
+    assert [sample.meta["share"] for sample in samples] == [-0.5, 0.001, 3]
+    assert [sample.meta["code"] for sample in samples] == ["007", "010", "1"]  # leading zeros say something
+    assert [sample.meta["mixed"] for sample in samples] == ["1", "x", "2"]
+    assert samples[0].values == {"word": "7"} and samples[0].id == "a" and "empty" not in samples[0].meta
+    again = ManifestDataset(tmp_path / "m.csv", slots={"word": "word"}, targets=["year"])
+    assert again[0].targets == {"year": 1995} and "year" not in again[0].meta
