@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from omni.plugin import DatasetSpec, PluginInfo, hookimpl
+from omni.plugin import CommandSpec, DatasetSpec, PluginInfo, hookimpl
 
 NOTICE = "Research software, not a medical device: nothing it gives may be used for diagnosis or treatment."
-SIMULATED = "simclinic is simulated, not for clinical use: no part of it is of a patient."
+SIMULATED = "simclinic is simulated, not for clinical use: no case of it is a patient."
 
 
 @hookimpl
@@ -40,5 +40,21 @@ def omni_datasets() -> list[DatasetSpec]:
             obtained="mini ships with omni-plugin-clinic; others: omni data build simclinic --edition bench (full)",
             build="omni_plugin_clinic.simulation.cli:main",
             synthetic=True,
+        ),
+    ]
+
+
+@hookimpl
+def omni_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="simclinic-ceilings",
+            target="omni_plugin_clinic.commands:ceilings",
+            summary="How well the radiograph can be found from which query, at best",
+        ),
+        CommandSpec(
+            name="simclinic-probes",
+            target="omni_plugin_clinic.commands:probes",
+            summary="How well each hidden state is told from its slot",
         ),
     ]

@@ -49,8 +49,7 @@ class Case:
 def make_case(material: Material, index: int) -> Case:
     """The case with this number in its split."""
     latents, seed = material.latents, ("simclinic", material.split, index)
-    c, f, e, l = (int(values[index]) for values in (latents.c_N, latents.f_N, latents.e_N, latents.l_N))  # noqa: E741
-    s = int(latents.s_N[index])
+    c, f, e, s = (int(values[index]) for values in (latents.c_N, latents.f_N, latents.e_N, latents.s_N))
     view, weights = radiograph.draw_view(c, f, s, len(material.maps), CounterRng(*seed, "view"))
     pixels = radiograph.expose(
         material.maps[view.pose], weights, CounterRng(*seed, "exposure"), side=material.side
@@ -63,9 +62,15 @@ def make_case(material: Material, index: int) -> Case:
     return Case(
         xray=radiograph.to_png(pixels),
         ecg=to_npz(recording_CT),
-        labs=laboratory.draw_values(f, l, CounterRng(*seed, "labs")),
+        labs=make_labs(latents, material.split, index),
         facts={"text": text, "xray": view.to_dict(), "ecg": {"heart": heart, **setting.to_dict()}, **facts},
     )
+
+
+def make_labs(latents: Latents, split: str, index: int) -> np.ndarray:
+    """The laboratory values of a case, (A,) float64; see laboratory.draw_values."""
+    rng = CounterRng("simclinic", split, index, "labs")
+    return laboratory.draw_values(int(latents.f_N[index]), int(latents.l_N[index]), rng)
 
 
 def to_npz(recording_CT: np.ndarray) -> bytes:

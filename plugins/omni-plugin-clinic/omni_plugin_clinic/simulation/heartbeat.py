@@ -14,7 +14,7 @@ _LEAST_BEATS = 6
 _LEAST_LIKENESS = 0.93  # mean correlation of the beats with their median
 _P_SPAN = (140, 12)  # samples before the QRS complex between which the P wave is looked for
 _VOLTAGE = (900.0, 4500.0)  # microvolts of S in V1 and R in V5 or V6 together
-_QRS = (30, 62)  # samples: 60 to 124 ms
+_QRS = (36, 75)  # samples: 72 to 150 ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def _qrs_bounds(beat_CT: np.ndarray) -> tuple[int, int] | None:
     slope_T = np.sqrt((np.gradient(beat_CT, axis=1) ** 2).sum(0))
     slope_T = np.convolve(slope_T, np.ones(5) / 5, mode="same")
     peak = BEFORE - 25 + int(np.argmax(slope_T[BEFORE - 25 : BEFORE + 25]))
-    low = slope_T < 0.11 * slope_T[peak]
+    low = slope_T < 0.06 * slope_T[peak]
     start = next((at for at in range(peak, peak - 60, -1) if low[at - 8 : at + 1].all()), None)
     stop = next((at for at in range(peak, peak + 70) if low[at : at + 9].all()), None)
     if start is None or stop is None or not _QRS[0] <= stop - start <= _QRS[1]:
