@@ -7,7 +7,7 @@ import gzip
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,6 +137,12 @@ class TableRows:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: value or None for name, value in zip(self.columns, self._rows[index], strict=True)}
+
+    def select(self, *names: str) -> Iterator[tuple[str | None, ...]]:
+        """The values of these columns, row by row: several times faster than whole rows of large tables."""
+        places = [self.columns.index(name) for name in names]
+        for line in self._rows:
+            yield tuple([line[place] or None for place in places])
 
 
 def require_arrow(path: Path) -> None:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xray_layouts_fixture import MIMIC_REPORT, VIEWS_REPORT, chexpert, drawn, mimic_cxr, open_i
+from xray_layouts_fixture import (
+    MIMIC_REPORT,
+    VIEWS_REPORT,
+    chexpert,
+    drawn,
+    mimic_cxr,
+    open_i,
+    picture,
+    write_table,
+)
 
 from omni.data.loaders import SlotLoader
 from omni.engine import train
@@ -161,7 +170,19 @@ def test_chexpert_tables_that_are_not_as_published(tmp_path: Path, change: Calla
     path = chexpert(tmp_path) / "CheXpert-v1.0-small/train.csv"
     path.write_text(change(path.read_text()))
     with pytest.raises(InputError, match=f"chexpert.*{words}"):
-        build("chexpert", tmp_path)
+        build("chexpert", tmp_path)[0]
+
+
+def test_a_test_set_with_labels_alone(tmp_path: Path) -> None:
+    """As it was published later: the path and the labels, in another order."""
+    path = "test/patient64741/study1/view1_frontal.jpg"
+    names = sorted(FINDINGS)
+    picture(tmp_path / path, 3)
+    row = (path, *("1" if name == "Edema" else "0" for name in names))
+    write_table(tmp_path / "test_labels.csv", ("Path", *names), [row])
+    (sample,) = build("chexpert", tmp_path, split="test")
+    assert sample.targets["labels"] == [float(name == "Edema") for name in FINDINGS]
+    assert sample.meta == {"view": "frontal", "projection": None, "sex": None, "age": None}
 
 
 def test_open_i_pictures_share_their_report(roots: dict[str, Path]) -> None:

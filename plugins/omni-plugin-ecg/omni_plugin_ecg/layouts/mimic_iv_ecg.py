@@ -63,9 +63,9 @@ class MimicIvEcg(PublishedLayout):
             self._machine = RowsByKey(path, key="study_id", columns=(*REPORTS, *POINTS))
         table = self.table(self.find_file("record_list.csv", what="one row a recording"), columns=RECORD_COLUMNS)
         self.keep(
-            (str(row["study_id"]), (str(row["subject_id"]), str(row["path"] or "")))
-            for row in table
-            if mix(self.name, str(row["subject_id"])) % 10 in TENTHS[split]
+            (str(study), (str(subject), path or ""))
+            for subject, study, path in table.select(*RECORD_COLUMNS)
+            if mix(self.name, str(subject)) % 10 in TENTHS[split]
         )
 
     def sample(self, name: str, record: tuple[str, str]) -> Sample:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from sys import intern
 
 from omni.data.layouts import PublishedLayout
 from omni.errors import ConfigError
 from omni.types import Sample
-from omni_plugin_xray.layouts.findings import FINDINGS, labels, policies
+from omni_plugin_xray.layouts.findings import FINDINGS, Labels, policies
 
 PREFIX = "CheXpert-v1.0"
 PLACES = ("", f"{PREFIX}-small/", f"{PREFIX}/")
 TABLES = {"train": ("train.csv",), "val": ("valid.csv",), "test": ("test.csv", "test_labels.csv")}
 VIEWS = ("frontal", "lateral")
 FRONT = "Frontal/Lateral"
+EXTRA = ("Sex", "Age", FRONT, "AP/PA")  # the tables of the test set lack them
 
 
 @dataclass(frozen=True, slots=True)
 class Radiograph:
     """One row of a table."""
 
-    path: Path
+    path: str
     view: str
     projection: str | None
     sex: str | None
     age: int | None
     labels: tuple[float, ...]
-    patient: str
 
 
 class CheXpert(PublishedLayout):
@@ -72,35 +73,43 @@ class CheXpert(PublishedLayout):
         if isinstance(projections, str):
             raise ConfigError(f"chexpert: projections is {projections!r}; give a list such as ['PA', 'AP'].")
         self.projections = None if projections is None else {each.upper() for each in projections}
-        self._uncertain = policies(uncertain, layout=self.name)
+        self._labels = Labels(policies(uncertain, layout=self.name))
         table = self.find_file(*(place + name for name in TABLES[split] for place in PLACES), what="the labels")
         self._folder = table.parent.relative_to(self.root).as_posix()
+        self.keep((name, item) for name, item in self._radiographs(table) if self._wanted(item))
+
+    def _radiographs(self, table: Path) -> Iterator[tuple[str, Radiograph]]:
         rows = self.table(table, columns=("Path", *FINDINGS))
-        found = [(f"{split}-{n}", self._radiograph(row, f"{table}, row {n}")) for n, row in enumerate(rows, 1)]
-        self.keep((name, item) for name, item in found if self._wanted(item))
+        extra = [name for name in EXTRA if name in rows.columns]
+        for number, (path, *fields) in enumerate(rows.select("Path", *extra, *FINDINGS), 1):
+            facts = dict(zip(extra, fields[: len(extra)], strict=True))
+            marks, where = tuple(fields[len(extra) :]), f"{table}, row {number}"
+            yield f"{self.split}-{number}", self._radiograph(path, facts, marks, where)
 
     def _wanted(self, item: Radiograph) -> bool:
         return self.view in (None, item.view) and (self.projections is None or item.projection in self.projections)
 
-    def _radiograph(self, row: dict[str, str | None], where: str) -> Radiograph:
-        parts = PurePosixPath(str(row["Path"] or "")).parts
-        if parts and parts[0].startswith(PREFIX):
+    def _radiograph(
+        self, path: str | None, row: dict[str, str | None], marks: tuple[str | None, ...], where: str
+    ) -> Radiograph:
+        parts = (path or "").split("/")
+        if parts[0].startswith(PREFIX):
             parts = parts[1:]
         if len(parts) < 4:
             known = "'train/patient00001/study1/view1_frontal.jpg'"
-            raise self.wrong(f"{where}: the path {row['Path']!r} is not like {known}.")
+            raise self.wrong(f"{where}: the path {path!r} is not like {known}.")
         age = row.get("Age")
         view = (row.get(FRONT) or parts[-1].rpartition("_")[2].partition(".")[0]).lower()
         if view not in VIEWS:
             raise self.wrong(f"{where}: the view is {view!r}, neither frontal nor lateral.")
+        projection = row.get("AP/PA")
         return Radiograph(
-            path=self.inside(self._folder, *parts),
-            view=view,
-            projection=row.get("AP/PA"),
+            path="/".join(parts),
+            view=intern(view),
+            projection=projection and intern(projection),
             sex={"Male": "male", "Female": "female"}.get(row.get("Sex") or ""),
             age=None if age is None else self.number(age, where=where),
-            labels=tuple(labels(row, self._uncertain, where=f"{self.name}: {where}")),
-            patient=parts[1],
+            labels=self._labels(marks, where=f"{self.name}: {where}"),
         )
 
     def sample(self, name: str, record: Radiograph) -> Sample:
@@ -108,8 +117,8 @@ class CheXpert(PublishedLayout):
         meta = {"view": record.view, "projection": record.projection, "sex": record.sex, "age": record.age}
         return Sample(
             id=name,
-            values={"xray": record.path},
+            values={"xray": self.inside(self._folder, record.path)},
             keys={"xray": f"{self.name}/{name}"},
             targets={"labels": list(record.labels)},
-            meta=meta | ({"patient": record.patient} if self.patients else {}),
+            meta=meta | ({"patient": record.path.split("/")[1]} if self.patients else {}),
         )

@@ -36,19 +36,35 @@ def policies(uncertain: str | Mapping[str, str], *, layout: str) -> dict[str, fl
     return {finding: POLICIES[chosen.get(finding, "keep")] for finding in FINDINGS}
 
 
-def labels(row: Mapping[str, str | None], uncertain: Mapping[str, float], *, where: str) -> list[float]:
-    """The row's labels in the order of FINDINGS: 1, 0, what the policy makes of -1, NaN where the field is empty.
+class Labels:
+    """Fields of a row, in the order of FINDINGS, as labels: 1, 0, what the policy makes of -1, NaN where it is empty.
 
-    Raises:
-        InputError: a field that is none of these.
+    Equal rows share one tuple, since there are far fewer of them than rows.
+
+    Args:
+        uncertain: of ``policies``.
     """
-    return [_label(row[finding], uncertain[finding], f"{where}, {finding!r}") for finding in FINDINGS]
 
+    def __init__(self, uncertain: Mapping[str, float]) -> None:
+        self._uncertain = uncertain
+        self._known: dict[tuple[str | None, ...], tuple[float, ...]] = {}
 
-def _label(text: str | None, uncertain: float, where: str) -> float:
-    if text is None:
-        return math.nan
-    value = PUBLISHED.get(text.strip().removesuffix(".0"))
-    if value is None:
-        raise InputError(f"{where}: the label is {text!r}, not 1, 0, -1 or empty.")
-    return uncertain if value == -1.0 else value
+    def __call__(self, fields: tuple[str | None, ...], *, where: str) -> tuple[float, ...]:
+        """(14,) labels.
+
+        Raises:
+            InputError: a field that is none of these.
+        """
+        if fields not in self._known:
+            self._known[fields] = tuple(
+                self._label(text, finding, where) for text, finding in zip(fields, FINDINGS, strict=True)
+            )
+        return self._known[fields]
+
+    def _label(self, text: str | None, finding: str, where: str) -> float:
+        if text is None:
+            return math.nan
+        value = PUBLISHED.get(text.strip().removesuffix(".0"))
+        if value is None:
+            raise InputError(f"{where}, {finding!r}: the label is {text!r}, not 1, 0, -1 or empty.")
+        return self._uncertain[finding] if value == -1.0 else value

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from omni.data.layouts import PublishedLayout
 from omni.errors import ConfigError
 from omni.types import Sample
-from omni_plugin_xray.layouts.findings import FINDINGS, labels, policies
+from omni_plugin_xray.layouts.findings import FINDINGS, Labels, policies
 from omni_plugin_xray.layouts.reports import SECTIONS, chosen
 
 SPLITS = {"train": "train", "val": "validate", "test": "test"}
@@ -92,31 +93,29 @@ class MimicCxr(PublishedLayout):
         if isinstance(views, str):
             raise ConfigError(f"mimic_cxr: views is {views!r}; give a list such as ['PA', 'AP'].")
         self.views = None if views is None else tuple(view.upper() for view in views)
-        self._uncertain = policies(uncertain, layout=self.name)
+        self._labels = Labels(policies(uncertain, layout=self.name))
         self._files = self.find_folder("files", what=f"the radiographs as .{images}")
         self._reports = None if reports is None else self.find_folder(str(reports), what="the reports")
         self.keep(self._grouped(self._radiographs()))
 
-    def _rows(self, which: str, columns: Sequence[str]) -> Iterable[dict[str, str | None]]:
+    def _rows(self, which: str, *columns: str) -> Iterable[tuple[str | None, ...]]:
         names = [str(self._tables / (TABLE.format(which) + ending)) for ending in (".gz", "")]
         path = self.find_file(*names, what="it comes with MIMIC-CXR-JPG; `tables` may name its folder")
-        return self.table(path, columns=columns)
+        return self.table(path, columns=columns).select(*columns)
 
     def _radiographs(self) -> Iterable[Radiograph]:
-        metadata = self._rows("metadata", (KEYS[0], "ViewPosition"))
-        view_of = {str(row["dicom_id"]): row["ViewPosition"] for row in metadata}
-        known: dict[str, tuple[float, ...]] = {}
+        view_of = {dicom: view and intern(view) for dicom, view in self._rows("metadata", "dicom_id", "ViewPosition")}
+        known: dict[str | None, tuple[float, ...]] = {}
         if self.labeller:
-            for row in self._rows(self.labeller, ("study_id", *FINDINGS)):
-                where = f"mimic_cxr: {TABLE.format(self.labeller)}, study {row['study_id']}"
-                known[str(row["study_id"])] = tuple(labels(row, self._uncertain, where=where))
-        for row in self._rows("split", (*KEYS, "split")):
-            if self.split != "all" and row["split"] != SPLITS[self.split]:
+            for study, *fields in self._rows(self.labeller, "study_id", *FINDINGS):
+                where = f"mimic_cxr: {TABLE.format(self.labeller)}, study {study}"
+                known[study] = self._labels(tuple(fields), where=where)
+        for dicom, subject, study, part in self._rows("split", *KEYS, "split"):
+            if self.split != "all" and part != SPLITS[self.split]:
                 continue
-            dicom, subject, study = (str(row[key]) for key in KEYS)
             view = view_of.get(dicom)
             if self.views is None or (view or "").upper() in self.views:
-                yield Radiograph(subject, study, dicom, view, known.get(study))
+                yield Radiograph(str(subject), str(study), str(dicom), view, known.get(study))
 
     def _grouped(self, found: Iterable[Radiograph]) -> Iterable[tuple[str, Radiograph]]:
         if self.each == "image":
