@@ -38,6 +38,8 @@ def write_film(
     rotation: int = 0,
     sound: str | None = None,
     volume: float = 0.3,
+    first: int = 0,
+    pitch: float = 440.0,
     kind: str | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -48,7 +50,8 @@ def write_film(
         frames: 0 = no video stream.
         milliseconds: when each frame is shown, for a variable rate.
         rotation: degrees counterclockwise of the display matrix.
-        sound: codec of a 440 Hz track of the film's length.
+        sound: codec of a track of the film's length, a tone of ``pitch`` Hz.
+        first: number of the first picture.
     """
     with av.open(str(path), "w", format=kind) as container:
         tick = Fraction(1, 1000) if milliseconds else Fraction(1, rate)
@@ -66,19 +69,21 @@ def write_film(
             track = container.add_stream(sound, rate=RATE)
             track.layout = "mono"
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, height, width), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(first + number, height, width), format="rgb24")
             frame.pts, frame.time_base = (milliseconds or range(frames))[number], tick
             container.mux(stream.encode(frame))
         if frames:
             container.mux(stream.encode())
         if track is not None:
-            _write_sound(container, track, max(frames, 12) / rate, volume)
+            _write_sound(container, track, max(frames, 12) / rate, volume, pitch)
     return path
 
 
-def _write_sound(container: av.container.OutputContainer, track: av.AudioStream, seconds: float, volume: float) -> None:
+def _write_sound(
+    container: av.container.OutputContainer, track: av.AudioStream, seconds: float, volume: float, pitch: float
+) -> None:
     time = np.arange(int(RATE * seconds)) / RATE
-    wave = (volume * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    wave = (volume * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
     for start in range(0, len(wave), 1024):
         frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
         frame.rate, frame.pts = RATE, start

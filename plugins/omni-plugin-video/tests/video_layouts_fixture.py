@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 from video_fixture import picture, write_film
@@ -34,17 +34,18 @@ VALOR = {
 
 
 @cache
-def films() -> dict[bool, Path]:
-    """One film with sound and one without, made once."""
-    place = Path(mkdtemp(prefix="omni-films-"))
-    made = {"height": 32, "width": 32, "frames": 13}
-    return {True: write_film(place / "loud.mp4", sound="aac", **made), False: write_film(place / "mute.mp4", **made)}
+def content(sound: bool, look: int) -> bytes:
+    """A film with sound or without, made once."""
+    track = {"sound": "aac", "pitch": 440.0 * 1.5**look} if sound else {}
+    with TemporaryDirectory() as place:
+        return write_film(Path(place, "a.mp4"), height=32, width=32, frames=13, first=9 * look, **track).read_bytes()
 
 
-def film(path: Path, *, sound: bool = True) -> Path:
-    """A film of half a second."""
+def film(path: Path, *, sound: bool = True, look: int = 0) -> Path:
+    """A film of half a second; other looks have other colours and another pitch."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(films()[sound], path))
+    path.write_bytes(content(sound, look))
+    return path
 
 
 def table(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -136,6 +137,6 @@ def valor_frames(root: Path) -> Path:
 def vggsound(root: Path) -> Path:
     """The table without a header line, one label with a comma, films in one folder."""
     table(root / "vggsound.csv", [row[:4] for row in VGGSOUND])
-    for name, start, _, _, sound in VGGSOUND:
-        film(root / "video" / f"{name}_{start:06d}.mp4", sound=sound)
+    for look, (name, start, _, _, sound) in enumerate(VGGSOUND):
+        film(root / "video" / f"{name}_{start:06d}.mp4", sound=sound, look=look)
     return root
