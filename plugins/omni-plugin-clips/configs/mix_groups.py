@@ -5,5 +5,5 @@
 _base_ = ["mix_model.py"]
 
 objectives = [dict(type="grouping_alignment", slots=["text", "video", "audio"], shared_width=64)]
-train_dataloader = dict(dataset=dict(type="mix", split="train"), batch_size=64, tables=True)
-train_cfg = dict(max_iters=300)
+train_dataloader = dict(dataset=dict(type="mix", split="train"), batch_size=32, tables=True)
+train_cfg = dict(max_iters=250)

@@ -10,4 +10,4 @@ objectives = [
     dict(type="label_prediction", slots=["audio"], labels="when", num_classes=4),
 ]
 train_dataloader = dict(dataset=dict(type="mix", split="train"), batch_size=64, tables=True)
-train_cfg = dict(max_iters=300)
+train_cfg = dict(max_iters=400)

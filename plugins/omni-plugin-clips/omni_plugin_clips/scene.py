@@ -14,7 +14,8 @@ FRAMES = FPS * SECONDS
 MOTIONS = ("right", "left", "up", "down", "nearer", "away")
 WHENS = ("beginning", "middle", "end", "all")
 GROUNDS = ("cartoon", "street")
-_NEAR, _FAR, _PLAIN = 60.0, 18.0, 36.0  # longer side of the thing, pixels
+_NEAR, _FAR, _PLAIN = 84.0, 28.0, 50.0  # longer side of the thing, pixels
+_EDGE = 0.14  # where its middle begins and ends to move, of the picture's side; there the thing is partly outside
 _PLACES = {"cartoon": ("in a cartoon", "in a drawn film"), "street": ("over a street", "above people in a street")}
 _MOVES = {
     "right": ("moves from left to right", "goes to the right"),
@@ -70,7 +71,7 @@ class Scene:
         return words[0].upper() + words[1:] + heard + "."
 
     def boxes(self, height: int, width: int) -> np.ndarray:
-        """(FRAMES, 4) float64 x0, y0, x1, y1 in pixels: the box of the thing in each frame.
+        """(FRAMES, 4) float64 x0, y0, x1, y1 in pixels: the box of the thing in each frame; it may reach outside.
 
         Args:
             height, width: of the thing's picture, for its aspect.
@@ -80,13 +81,12 @@ class Scene:
         if self.motion in ("nearer", "away"):
             size = _FAR * (_NEAR / _FAR) ** (progress if self.motion == "nearer" else 1 - progress)
         high, wide = size * height / max(height, width), size * width / max(height, width)
-        moving = progress if self.motion in ("right", "down") else 1 - progress
-        steady = np.full(FRAMES, self.across)
+        moving = _EDGE + (1 - 2 * _EDGE) * (progress if self.motion in ("right", "down") else 1 - progress)
+        steady = np.full(FRAMES, 0.3 + 0.4 * self.across)
         x, y = (moving, steady) if self.motion in ("right", "left") else (steady, moving)
         if self.motion in ("nearer", "away"):
             x, y = steady, np.full(FRAMES, 0.5)
-        left, top = x * (SIDE - wide), y * (SIDE - high)
-        return np.stack([left, top, left + wide, top + high], 1)
+        return np.stack([SIDE * x - wide / 2, SIDE * y - high / 2, SIDE * x + wide / 2, SIDE * y + high / 2], 1)
 
 
 def draw_scenes(
@@ -139,11 +139,13 @@ def render(scene: Scene, picture_HWC: np.ndarray, ground_TWHC: np.ndarray) -> np
     frames = ground_TWHC[scene.start : scene.start + FRAMES, :, left : left + SIDE].copy()
     picture = Image.fromarray(picture_HWC)
     boxes = scene.boxes(*picture_HWC.shape[:2])
+    resized: dict[tuple[int, int], Image.Image] = {}
     for number, (x0, y0, x1, y1) in enumerate(boxes):
         size = (max(1, round(x1 - x0)), max(1, round(y1 - y0)))
+        if size not in resized:
+            resized[size] = picture.resize(size, Image.Resampling.LANCZOS)
         made = Image.fromarray(frames[number])
-        small = picture.resize(size, Image.Resampling.LANCZOS)
-        made.paste(small, (round(x0), round(y0)), small)
+        made.paste(resized[size], (round(x0), round(y0)), resized[size])
         frames[number] = np.asarray(made)
     return frames
 

@@ -28,7 +28,7 @@ from omni_plugin_m3mini.builder.tuxpaint import Stamp, object_groups, read_stamp
 from omni_plugin_m3mini.store import cache_folder
 
 Progress = Callable[[str, int, int], None]
-COUNTS = {"train": 3000, "val": 300, "test": 500, "unseen": 300}
+COUNTS = {"train": 2000, "val": 200, "test": 400, "unseen": 200}
 SILENT = 0.15
 UNSEEN = 0.12  # share of the things
 BLOCKS = {"train": "train", "val": "val", "test": "test", "unseen": "test"}  # of the films' time
