@@ -29,7 +29,7 @@ class ImageAdapter(ModalityAdapter):
 
     Args:
         modality, width, num_heads, num_layers: as in ModalityAdapter.
-        stem: "hmlp" (patches of 16) or "patch".
+        stem: "hmlp" (patches of 16), "patch", or "conv" (patches of 8, 16, 32, ...).
         patch_size: P in pixels.
         image_size: the size that the position tables are made for, a side or (height, width) in pixels. Other sizes
             read the absolute table bicubically (float32) and the bias table by geometric splines (omni.core.positions).

@@ -1,4 +1,4 @@
-"""Stems: patches of pixels -> tokens. Convolutions whose stride equals their kernel, computed as matrix products."""
+"""Stems: patches of pixels -> tokens. No window crosses a patch, so that a patch that is left out changes no other."""
 
 from __future__ import annotations
 
@@ -81,7 +81,45 @@ class PatchStem(nn.Module):
         return F.linear(patches.flatten(-3), self.conv.weight.flatten(1), self.conv.bias)
 
 
-STEMS: dict[str, type[nn.Module]] = {"hmlp": HmlpStem, "patch": PatchStem}
+class ConvStem(nn.Module):
+    """Convolutions that overlap within each patch: k3 s2 until 2 x 2 cells are left, then a linear map of these.
+
+    Overlapping windows learn from few pictures what patches cut by a grid learn from many (Xiao et al. 2021, "Early
+    convolutions help transformers see better"); here they end at the patch, whose border is zero.
+
+    Args:
+        width: D, a multiple of 8.
+        patch_size: P, a power of two from 8 on; large ones (32) suit the stem best.
+        channels: of the pixels.
+
+    Raises:
+        ConfigError: another patch size or width.
+    """
+
+    def __init__(self, *, width: int, patch_size: int = 16, channels: int = 3) -> None:
+        super().__init__()
+        steps = patch_size.bit_length() - 2
+        if patch_size < 8 or patch_size & (patch_size - 1) or width % 8:
+            raise ConfigError(
+                f"The conv stem has patches of 8, 16, 32, ... and a width that 8 divides, not {patch_size} and {width}."
+            )
+        sizes = [channels] + [max(width >> (steps - 1 - step), width // 8) for step in range(steps)]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(sizes[step], sizes[step + 1], 3, stride=2, padding=1) for step in range(steps)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(1, size, eps=NORM_EPS) for size in sizes[1:])
+        self.map = nn.Linear(4 * width, width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(..., C, P, P) pixels, any strides -> (..., D)."""
+        lead = patches.shape[:-3]
+        cells = patches.reshape(-1, *patches.shape[-3:])
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            cells = F.gelu(norm(layer(cells)))
+        return self.map(cells.flatten(1)).view(*lead, -1)
+
+
+STEMS: dict[str, type[nn.Module]] = {"hmlp": HmlpStem, "patch": PatchStem, "conv": ConvStem}
 
 
 def _kernel_first(weight: Tensor) -> Tensor:

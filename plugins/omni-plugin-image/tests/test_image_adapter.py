@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
 from omni_plugin_image.adapter import ImageAdapter
-from omni_plugin_image.stems import HmlpStem, PatchStem
+from omni_plugin_image.stems import ConvStem, HmlpStem, PatchStem
 
 
 def adapter(**options: object) -> ImageAdapter:
@@ -50,8 +50,28 @@ def test_patches_equal_their_convolution() -> None:
     torch.testing.assert_close(stem(as_patches(pixels, 7)), stem.conv(pixels).permute(0, 2, 3, 1), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_conv_stem_reads_each_patch_by_itself_through_overlapping_windows(size: int) -> None:
+    torch.manual_seed(0)
+    stem = ConvStem(width=16, patch_size=size)
+    pixels = torch.randn(2, 3, 2 * size, 3 * size)
+    whole = stem(as_patches(pixels, size))
+    assert whole.shape == (2, 2, 3, 16)
+    one = stem(pixels[1:, :, size:, size : 2 * size])
+    torch.testing.assert_close(whole[1, 1, 1], one[0], atol=1e-5, rtol=1e-5)
+    changed = pixels.clone()
+    changed[:, :, :size, :size] += 1.0  # the first patch alone
+    differs = (stem(as_patches(changed, size)) - whole).abs().amax(-1) > 1e-4
+    assert differs[:, 0, 0].all() and int(differs.sum()) == 2
+    whole.square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in stem.parameters())
+    for options in (dict(patch_size=12), dict(patch_size=4), dict(width=12)):
+        with pytest.raises(ConfigError, match="conv stem"):
+            ConvStem(**{"width": 16, "patch_size": size, **options})
+
+
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (16, 16), (32, 112), (128, 48)])
-@pytest.mark.parametrize("stem", ["hmlp", "patch"])
+@pytest.mark.parametrize("stem", ["hmlp", "patch", "conv"])
 def test_any_grid(height: int, width: int, stem: str) -> None:
     sequence = adapter(stem=stem)({"pixels_BCHW": torch.randn(2, 3, height, width)})
     length = 1 + height * width // 256
@@ -109,6 +129,6 @@ def test_wrong_pictures_and_settings_are_named() -> None:
             model({"pixels_BCHW": torch.zeros(shape)})
     with pytest.raises(InputError, match=r"sizes_B2\[0\]"):
         model({"pixels_BCHW": torch.zeros(1, 3, 64, 64), "sizes_B2": torch.tensor([[80, 64]])})
-    for options in (dict(stem="conv"), dict(patch_size=14), dict(image_size=100), dict(relative_bias="some")):
+    for options in (dict(stem="convolution"), dict(patch_size=14), dict(image_size=100), dict(relative_bias="some")):
         with pytest.raises(ConfigError):
             adapter(**options)
