@@ -9,5 +9,5 @@ objectives = [dict(type="symile", slots=["xray", "ecg", "labs"])]
 train_dataloader = dict(
     dataset=dict(type="simclinic", edition="bench", split="train", slots=["xray", "ecg", "labs"]), batch_size=256
 )
-train_cfg = dict(max_iters=800)
+train_cfg = dict(max_iters=600)
 optim_wrapper = dict(optimizer=dict(lr=3e-3, weight_decay=0.01), clip_grad=dict(max_norm=5.0))

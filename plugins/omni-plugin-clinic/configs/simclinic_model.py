@@ -15,14 +15,14 @@ model = dict(
     logit_scale=dict(init=0.1, max=None),
     slots=dict(xray="xray", ecg="ecg", labs="tabular"),
     adapters=dict(
-        xray=dict(stem="hmlp", image_size=96),
+        xray=dict(stem="conv", patch_size=32, image_size=96),
         ecg=dict(stem="conv", conv_width=32, conv_strides=(4, 2, 2)),
         tabular=dict(stem="mlp", columns=57, hidden=(256, 256)),
     ),
 )
 processor = dict(
-    xray=dict(modality="xray", type="xray_basic", size=96, crop_scale=(1.0, 1.0)),
-    ecg=dict(modality="ecg", type="ecg_basic", sample_rate=100, max_seconds=5.0, leads="present"),
+    xray=dict(modality="xray", type="xray_basic", size=96, multiple=32, crop_scale=(1.0, 1.0)),
+    ecg=dict(modality="ecg", type="ecg_basic", sample_rate=100, max_seconds=5.0, leads=["I", "II", "V1", "V5"]),
     labs=dict(modality="tabular", type="tabular_basic", schema="omni_plugin_clinic:data/mini/labs.json"),
 )
 optim_wrapper = dict(optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True))
