@@ -37,16 +37,15 @@ def draw_curves(folders: dict[str, Path], path: Path) -> None:
     pyplot.close(figure)
 
 
-def write_model_and_index(source: Path, output: Path, edition: str) -> tuple[Any, Any]:
-    """model/ and index/ in the output folder; the index holds every picture with its class and name."""
+def write_model_and_index(source: Path, output: Path, dataset: Any) -> tuple[Any, Any]:
+    """model/ and index/ in the output folder; the index holds every picture of an M3Mini with its class and name."""
     import omni
-    from omni_plugin_m3mini.dataset import M3Mini
 
     for name in ("model", "index"):
         shutil.rmtree(output / name, ignore_errors=True)
     shutil.copytree(source, output / "model")
     model = omni.load(str(output / "model"))
-    gallery = M3Mini(edition, w=3, split="test").gallery()
+    gallery = dataset.gallery()
     samples = [gallery[index] for index in range(len(gallery))]
     index = model.index(
         image=[sample.values["image"] for sample in samples],
@@ -57,12 +56,15 @@ def write_model_and_index(source: Path, output: Path, edition: str) -> tuple[Any
     return model, index
 
 
-def write_gallery(model: Any, index: Any, path: Path, *, edition: str, w: int) -> None:
-    """A page of queries (a list of words and a clip to play) with the pictures found, right and wrong ones framed."""
-    from omni_plugin_m3mini.dataset import M3Mini
-
-    dataset = M3Mini(edition, w=w, split="test")
-    gallery = dataset.gallery()
+def write_gallery(model: Any, index: Any, path: Path, dataset: Any) -> None:
+    """A page of queries of an M3Mini (a list of words and a clip to play) with the pictures found, right and wrong ones
+    framed."""
+    w, gallery = dataset.w, dataset.gallery()
+    speech = (
+        "The speech is of people (KTuberling, GPL-2.0 or later)"
+        if dataset.edition == "human"
+        else "The speech is synthetic (espeak-ng)"
+    )
     pictures = {gallery[i].keys["image"]: gallery[i].values["image"] for i in range(len(gallery))}
     parts, right = [], 0
     step = max(1, len(dataset) // QUERIES)
@@ -74,8 +76,7 @@ def write_gallery(model: Any, index: Any, path: Path, *, edition: str, w: int) -
         f"<h1>Which of the {w} words?</h1><p>Each query is a list of {w} names in {w} languages and a recording of "
         "some other word in one of them. The language that is spoken tells which name counts; neither part alone is "
         "enough. "
-        f"Green: the right thing. {right} of {QUERIES} first places are right here. The speech is synthetic "
-        "(espeak-ng); "
+        f"Green: the right thing. {right} of {QUERIES} first places are right here. {speech}; "
         "pictures are Noto Emoji (Apache-2.0) and Twemoji (CC-BY 4.0).</p>"
     )
     page = (

@@ -31,7 +31,7 @@ def bench_m3mini_bench() -> list[dict[str, Any]]:
 
 
 def bench_m3mini_human() -> list[dict[str, Any]]:
-    """50 classes, two and three words, people's voices; each row once for the ordinary test, once for new speakers."""
+    """50 classes, two and three words, voices of people; each row once a test."""
     return _table("human")
 
 
