@@ -134,9 +134,9 @@ class LazyRegistry(Registry):
 
     def _check_machinery(self, options: Mapping[str, Any]) -> None:
         """mmengine's own classes and functions: the name, and settings that Python would refuse."""
-        kind = options.get("type")
         if "type" not in options or "_scope_" in options:
             return
+        kind = options["type"]
         component = kind if callable(kind) else self.get(kind)
         if options.get("convert_to_iter_based") or inspect.isclass(component) and issubclass(component, ManagerMixin):
             return  # built by a method of the class
