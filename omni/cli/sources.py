@@ -63,7 +63,7 @@ def open_source(
         return _registered("webdataset", {"shards": name, **settings}, modalities, {}, title=name)
     if path.is_dir() and path.name == name and not _is_registered(name) or (path.is_dir() and "/" in name):
         raise InputError(
-            f"The folder {name!r} holds no {SHARDS} shards. Of a folder of files: folder -o root={name} ..."
+            f"The folder {name!r} holds no {SHARDS} shards. Of a folder of files: folder --option root={name} ..."
         )
     return _registered(name, settings, modalities, dict(defaults or {}), title=name)
 

@@ -104,18 +104,17 @@ def deb(path: Path, members: dict[str, bytes]) -> Path:
 
 def cldr(path: Path) -> Path:
     members = {}
-    for place, language in enumerate(("en", "fr", "ru")):
+    for place, language in enumerate(("en", "fr", "ru", "root")):  # the last, of no language, is empty
         rows = {
             "".join(chr(int(code, 16)) for code in name.split("-")): {
                 "tts": [names[place]],
                 "default": [names[place], "thing"],
             }
             for name, (_, names) in EMOJI.items()
-            if names
+            if names and place < 3
         }
         text = json.dumps({"annotations": {"annotations": rows}}, ensure_ascii=False)
         members[f"package/annotations/{language}/annotations.json"] = text.encode()
-    members["package/annotations/root/annotations.json"] = json.dumps({"annotations": {}}).encode()
     return tgz(path, members)
 
 
