@@ -36,7 +36,7 @@ def omni_datasets() -> list[DatasetSpec]:
             "neither alone suffices",
             modalities=(("xray", "xray"), ("ecg", "ecg"), ("labs", "tabular"), ("text", "text")),
             license="MIT AND Apache-2.0 (with --open-i also CC-BY-NC-ND-4.0)",
-            bytes=1_900_000,
+            bytes=1940000,
             obtained="mini ships with omni-plugin-clinic; others: omni data build simclinic --edition bench (full)",
             build="omni_plugin_clinic.simulation.cli:main",
             synthetic=True,
