@@ -1,0 +1,1 @@
+"""Hugging Face encoders as towers: pictures, text, sound."""
