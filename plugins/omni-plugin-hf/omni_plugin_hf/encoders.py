@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils import logging
 
 from omni.errors import ConfigError, WeightsError
 
@@ -185,16 +187,17 @@ def _from_folder(path: str, whole: PreTrainedConfig, kind: str, summary: str) ->
     is_part = config is not whole
     options = {} if is_part else _options(config, summary)
     try:
-        model, report = class_of(whole).from_pretrained(
-            path,
-            config=whole,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **options,
-        )
+        with _quiet():
+            model, report = class_of(whole).from_pretrained(
+                path,
+                config=whole,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"encoder: no safetensors can be read from {path!r} ({_first_line(error)})") from error
     name = f"{kind}_model"
@@ -207,6 +210,20 @@ def _from_folder(path: str, whole: PreTrainedConfig, kind: str, summary: str) ->
             "random; choose a summary that does not use it, or the right folder."
         )
     return _part_alone(getattr(model, name, None), config, kind, summary) if is_part else _bare(model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar, and no table of weights that are not used: what is missing is an error here."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _part_alone(part: nn.Module | None, config: PreTrainedConfig, kind: str, summary: str) -> nn.Module:
