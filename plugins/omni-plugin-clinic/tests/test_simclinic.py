@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import omni
 from omni.data.building.packages import sha256_of
 from omni.data.terms import TermsError, require_publishable, terms_of
 from omni.errors import ConfigError, InputError
@@ -129,6 +128,7 @@ def test_the_pages_python_runs(page, capsys):
 def test_a_model_reads_it():
     from omni.core.model import ModelConfig, OmniModel
     from omni.data.processor import Processor
+    from omni.inference import OmniPredictor
 
     slots = {"xray": "xray", "ecg": "ecg", "labs": "tabular"}
     processor = Processor(
@@ -140,7 +140,7 @@ def test_a_model_reads_it():
     )
     sizes = dict(width=16, num_layers=1, num_heads=2, ffn_width=16, embedding_width=8)
     model = OmniModel(ModelConfig(**sizes, slots=slots, adapters={"tabular": {"columns": 57}}))
-    predictor = omni.inference.OmniPredictor(model.eval(), processor)
+    predictor = OmniPredictor(model.eval(), processor)
     some = [SimClinic("mini")[index] for index in range(3)]
     made = predictor.encode(**{slot: [sample.values[slot] for sample in some] for slot in slots})
     assert {slot: tuple(rows.shape) for slot, rows in made.items()} == {slot: (3, 8) for slot in slots}
