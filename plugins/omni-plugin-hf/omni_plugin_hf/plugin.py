@@ -16,6 +16,7 @@ def omni_plugin_info() -> PluginInfo:
 
 @hookimpl
 def omni_modalities() -> list[ModalitySpec]:
+    """They claim no endings of files: a .png is a picture, and which encoder reads it has to be said."""
     return [
         ModalitySpec(
             name="hf_vision",
@@ -24,7 +25,6 @@ def omni_modalities() -> list[ModalitySpec]:
             transform="hf_vision_basic",
             sample="omni_plugin_image.io:sample",
             layout="1d",
-            extensions=(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
             summary="Pictures through a vision encoder of transformers (ViT, DINOv2, CLIP, SigLIP ...)",
         ),
         ModalitySpec(
@@ -34,7 +34,6 @@ def omni_modalities() -> list[ModalitySpec]:
             transform="hf_text_basic",
             sample="omni.builtin.text.io:sample",
             layout="1d",
-            extensions=(".txt",),
             literal_strings=True,
             summary="Text through an encoder of transformers (BERT, XLM-R, CLIP, SigLIP ...)",
         ),
@@ -45,7 +44,6 @@ def omni_modalities() -> list[ModalitySpec]:
             transform="hf_audio_basic",
             sample="omni_plugin_audio.io:sample",
             layout="1d",
-            extensions=(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au"),
             summary="Sound through an encoder of transformers (wav2vec 2.0, Whisper, AST, CLAP ...)",
         ),
     ]
