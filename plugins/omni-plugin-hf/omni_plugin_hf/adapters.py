@@ -92,6 +92,11 @@ class HfAdapter(ModalityAdapter):
     def _encoder_width(self) -> int:
         return int(self.config.hidden_size)
 
+    @property
+    def weight_dtype(self) -> torch.dtype:
+        """Of the encoder's weights, wherever they are kept."""
+        return next(value.dtype for value in self.encoder.state_dict().values() if value.is_floating_point())
+
     @abstractmethod
     def encode(self, inputs: dict[str, Tensor]) -> Features:
         """The encoder's own outputs.
@@ -188,7 +193,7 @@ class HfVisionAdapter(HfAdapter):
         return int(config.hidden_size if getattr(config, "hidden_size", None) else sizes[-1])
 
     def encode(self, inputs: dict[str, Tensor]) -> Features:
-        pixels_BCHW = inputs["pixels_BCHW"]
+        pixels_BCHW = inputs["pixels_BCHW"].to(self.weight_dtype)
         try:
             output = self.encoder(pixel_values=pixels_BCHW)
         except ValueError as error:
@@ -248,9 +253,9 @@ class HfAudioAdapter(HfAdapter):
 
     def encode(self, inputs: dict[str, Tensor]) -> Features:
         if "wave_BT" in inputs:
-            return self._encode_waves(inputs["wave_BT"], inputs["valid_BT"])
+            return self._encode_waves(inputs["wave_BT"].to(self.weight_dtype), inputs["valid_BT"])
         name = self.encoder.main_input_name
-        spectrum = inputs["spectrum"]
+        spectrum = inputs["spectrum"].to(self.weight_dtype)
         more = {}
         if getattr(self.config, "enable_fusion", False):  # nothing is longer than the window: the transform cuts it
             more["is_longer"] = torch.zeros(len(spectrum), 1, dtype=torch.bool, device=spectrum.device)

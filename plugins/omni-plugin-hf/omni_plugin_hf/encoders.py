@@ -60,7 +60,7 @@ def open_encoder(settings: Mapping[str, Any], kind: str, *, summary: str = "auto
             {"model_type": ..., ...}}`` for an encoder that starts anew, or both.
         kind: "vision", "text" or "audio".
         summary: see Encoder; "auto" = the pooled output for CLIP, SigLIP and CLAP, else a class token that the encoder
-            learnt (not for text), else a pooling head of pictures, else the mean.
+            learnt (not for text), else the mean.
 
     Raises:
         ConfigError: no such folder, an encoder of another kind or without such a summary, or unknown settings.
@@ -90,7 +90,7 @@ def open_encoder(settings: Mapping[str, Any], kind: str, *, summary: str = "auto
     if unread:
         _spoil(model)
     if isinstance(settings, dict):
-        settings.setdefault("config", plain_config(config))
+        settings["config"] = plain_config(config)
         if readable:
             settings.setdefault("sha256", _weights_sha256(path))
     return Encoder(model=model, config=config, summary=chosen, unread=unread)
