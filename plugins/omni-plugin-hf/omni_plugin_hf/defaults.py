@@ -27,6 +27,7 @@ DEFAULT_ENCODERS: dict[str, dict[str, Any]] = {
         "num_conv_pos_embedding_groups": 2,
         "mask_time_prob": 0.0,
         "mask_feature_prob": 0.0,
+        "layerdrop": 0.0,
         **_SMALL,
     },
 }
