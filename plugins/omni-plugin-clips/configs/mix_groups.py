@@ -6,4 +6,4 @@ _base_ = ["mix_model.py"]
 
 objectives = [dict(type="grouping_alignment", slots=["text", "video", "audio"], shared_width=64)]
 train_dataloader = dict(dataset=dict(type="mix", split="train"), batch_size=32, tables=True)
-train_cfg = dict(max_iters=250)
+train_cfg = dict(max_iters=200)

@@ -79,7 +79,8 @@ def trained(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMNI_HOME", str(home))
         options = {"quiet": True, "device": "cpu"}
-        towers = train(f"{CONFIGS}/mix_towers.py", work_dir=folder / "towers", overrides=SMALL, **options)
+        short = [*SMALL, "stages.0.max_iters=2", "stages.1.max_iters=2"]
+        towers = train(f"{CONFIGS}/mix_towers.py", work_dir=folder / "towers", overrides=short, **options)
         both = [*SMALL, f"load_from={towers.model_folder}"]
         train(f"{CONFIGS}/mix_groups.py", work_dir=folder / "groups", overrides=both, **options)
     return folder / "groups"
