@@ -36,6 +36,14 @@ def resolve_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     raise ConfigError(f"dtype {dtype!r} is not one a model can run in; use one of {', '.join(_NAMES)}.")
 
 
+def fast_bfloat16(device_type: str = "cpu") -> bool:
+    """Whether the device has instructions for bfloat16; without them torch goes through float32, much slower."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device_type == "cpu" and any(check() for check in checks if check is not None)
+
+
 def cast_inputs(inputs: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Inputs on the device, real-valued ones in ``dtype``; whole numbers (token ids) and masks are never cast."""
     return {

@@ -100,7 +100,9 @@ def _torch() -> Iterator[Finding]:
     yield Finding(area="torch", name="threads", value=f"{threads} on {cores} usable cores", level=level)
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; running on the processor"
     yield Finding(area="torch", name="accelerator", value=cuda)
-    fast = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+    from omni.dtypes import fast_bfloat16
+
+    fast = fast_bfloat16()
     yield Finding(area="torch", name="bfloat16 instructions", value="yes" if fast else "no (bf16 is not faster here)")
 
 

@@ -17,7 +17,7 @@ from omni.data.stream import is_stream
 from omni.engine import seeding
 from omni.engine.feature_cache import build_feature_table
 from omni.engine.items import BatchItems, FeatureTable, as_is
-from omni.engine.optim import DTYPES
+from omni.engine.optim import autocast_dtype
 from omni.engine.progress import track
 from omni.engine.sampling import BucketBatchSampler, EpochBatchSampler, EvaluationSampler
 from omni.engine.stages import StageConfig
@@ -197,7 +197,7 @@ class LoaderBuilder:
         )  # fmt: skip
 
     def _features(self, samples: Sequence[Any], slot: str) -> FeatureTable:
-        dtype = DTYPES.get(self.stage.optim_wrapper.get("dtype", "float32"))
+        dtype = autocast_dtype(self.stage.optim_wrapper.get("dtype", "float32"), self.model.device.type)
         autocast = dtype if dtype == torch.bfloat16 else None
         return build_feature_table(
             self.model,

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch import Tensor, nn
 
+from omni.dtypes import fast_bfloat16
 from omni.engine.freeze import match
 from omni.errors import ConfigError, TrainingError
 from omni.registry import OPTIMIZERS, PARAM_SCHEDULERS
@@ -22,11 +23,24 @@ DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 NO_DECAY_NAMES = ("position", "pos_embed", "cls", "summary", "token", "missing", "tables", "bias", "scale")
 
 
+def autocast_dtype(name: str, device_type: str) -> torch.dtype | None:
+    """What autocast computes in; None = no autocast. "auto" is bfloat16 where the device has it.
+
+    Raises:
+        ConfigError: not one of the names.
+    """
+    if name == "auto":
+        return torch.bfloat16 if fast_bfloat16(device_type) else None
+    if name not in DTYPES:
+        raise ConfigError(f"optim_wrapper.dtype is {name!r}: it must be one of {', '.join(DTYPES)}, auto.")
+    return DTYPES[name]
+
+
 class PrecisionOptimWrapper(OptimWrapper):
     """mmengine's OptimWrapper with autocast on any device (mmengine's own refuses CPUs) and a loss scaler for float16.
 
     Args:
-        dtype: "float32" (no autocast), "bfloat16" or "float16".
+        dtype: "float32" (no autocast), "bfloat16", "float16", or "auto": bfloat16 where the device has it.
         device_type: of the model, "cpu" or "cuda".
         optimizer, accumulative_counts, clip_grad: as mmengine's.
     """
@@ -41,9 +55,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         clip_grad: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(optimizer, accumulative_counts=accumulative_counts, clip_grad=clip_grad)
-        if dtype not in DTYPES:
-            raise ConfigError(f"optim_wrapper.dtype is {dtype!r}: it must be one of {', '.join(DTYPES)}.")
-        self.dtype = DTYPES[dtype]
+        self.dtype = autocast_dtype(dtype, device_type)
         self.device_type = device_type
         self.loss_scaler = torch.amp.GradScaler(device_type) if dtype == "float16" else None
 

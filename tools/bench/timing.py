@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
@@ -39,18 +38,12 @@ def row(
     }
 
 
-def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16; without them torch computes it through float32, slowly."""
-    if not cpuinfo.exists():
-        return True  # not told: the measurement says
-    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
-    return not flags or "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 def bfloat16_row(name: str, ours_s: float, peer_s: float, *, at_least: float) -> dict[str, Any]:
     """A row of a bfloat16 speed-up; without a verdict where the processor has no bfloat16."""
     target = f">= {at_least} x faster"
-    if has_bfloat16():
+    from omni.dtypes import fast_bfloat16
+
+    if fast_bfloat16():
         return row(name, ours_s, peer_s, target=target, reached=peer_s / ours_s >= at_least)
     made = row(name, ours_s, peer_s, target=f"{target}, no verdict: this processor has no bfloat16", reached=False)
     return {key: value for key, value in made.items() if key != "reached"}

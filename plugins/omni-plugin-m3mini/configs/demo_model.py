@@ -31,7 +31,7 @@ processor = dict(
     audio=dict(modality="audio", type="log_mel", max_seconds=2.0),
 )
 optim_wrapper = dict(
-    optimizer=dict(type="AdamW", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"
+    optimizer=dict(type="AdamW", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="auto"
 )
 param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
 default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=100))

@@ -27,7 +27,7 @@ objectives = [
 train_dataloader = dict(dataset=dict(type="digit3", split="train"), batch_size=128)
 train_cfg = dict(max_iters=400)
 optim_wrapper = dict(
-    optimizer=dict(type="AdamW", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="bfloat16"
+    optimizer=dict(type="AdamW", lr=3e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="auto"
 )
 param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
 default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=100))
