@@ -194,8 +194,8 @@ class Processor:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Mapping[str, Any]], folder: Path | str | None = None) -> Processor:
-        """The processor that ``to_config(folder)`` described; a setting that names a file of ``folder/<slot>/`` comes
-        back as its path."""
+        """The processor that ``to_config(folder)`` described; a setting that names a file or folder in
+        ``folder/<slot>/`` comes back as its path."""
         if folder is None:
             return cls(config)
         return cls({slot: _with_paths(settings, Path(folder) / slot) for slot, settings in config.items()})
@@ -226,10 +226,10 @@ def build_transform(slot: str, name: str, *, modality: str, settings: Mapping[st
 
 
 def _with_paths(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Settings with the names of files in ``folder`` made paths."""
+    """Settings with the names of files and folders in ``folder`` made paths."""
     result = dict(settings)
     for key, value in settings.items():
         if key not in RESERVED and isinstance(value, str) and value and Path(value).name == value:
-            if (folder / value).is_file():
+            if (folder / value).exists():
                 result[key] = str(folder / value)
     return result

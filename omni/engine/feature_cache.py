@@ -93,10 +93,11 @@ def _path(
     if folder is None:
         return None
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        if not parameter.requires_grad:
+    fixed = [(name, parameter) for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    for name, tensor in sorted([*fixed, *model.named_buffers()], key=lambda pair: pair[0]):
+        if tensor is not None:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     modality, transform = processor.modalities[slot], processor.transforms[slot]
     settings = [slot, modality, type(transform).__name__, transform.to_config(), list(keys), str(autocast)]
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())

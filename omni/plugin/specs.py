@@ -92,7 +92,6 @@ class ModalitySpec(ComponentSpec):
         tracks: (name, "module:function") pairs: what files of this modality hold for slots of another one (the sound of
             a film), (path or bytes, **options) -> a value that the other's loader takes. Slots ask for it with
             ``loader=dict(track="modality.name")``; a file without it raises omni.errors.MissingSlotError.
-        summary_note: how the modality's summary state is formed, if not by a class token.
     """
 
     kind: ClassVar[str] = "modality"

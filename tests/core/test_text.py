@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from omni.builtin.text import io, vocabulary
 from omni.builtin.text.adapter import TextAdapter
 from omni.builtin.text.tokenizers import BpeTokenizer, HfTokenizer
+from omni.data.processor import Processor
 from omni.errors import ConfigError, InputError
 from omni.plugin.catalog import get_catalog
 from omni.registry import TRANSFORMS
@@ -161,3 +163,16 @@ def test_adapter_errors() -> None:
         adapter()(given)
     with pytest.raises(ConfigError, match="per_layer"):
         adapter(relative_bias="each")
+
+
+def test_a_saved_processor_carries_its_tokenizer(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(vocabulary.BPE_FILE), pad_token="<pad>")
+    fast.save_pretrained(str(tmp_path / "given"))
+    settings = {"modality": "text", "type": "hf_tokenizer", "path": str(tmp_path / "given")}
+    made = Processor({"words": settings})
+    config = made.to_config(tmp_path / "model")
+    shutil.rmtree(tmp_path / "given")
+    again = Processor.from_config(config, tmp_path / "model")
+    first, second = (each.process_value("words", "a small bird")["ids_L"] for each in (made, again))
+    assert torch.equal(first, second)
