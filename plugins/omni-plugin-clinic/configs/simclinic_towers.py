@@ -15,4 +15,4 @@ train_dataloader = dict(
     batch_size=64,
     tables=True,
 )
-train_cfg = dict(max_iters=600)
+train_cfg = dict(max_iters=1000)
