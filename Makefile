@@ -28,7 +28,7 @@ $(VENV)/.installed-all: $(VENV)/.installed-demo
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-all
-	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-m3mini[build,frozen]'
+	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-m3mini[build,frozen]' -e 'plugins/omni-plugin-clinic[build]'
 	@touch $@
 
 install-all: $(VENV)/.installed-all  ## everything: all plugins and the tools for working on them
