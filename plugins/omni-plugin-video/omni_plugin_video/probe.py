@@ -20,7 +20,6 @@ FORMATS = (
 MAX_PIXELS = 8192 * 8192
 DECORD_FORMATS = ("mov", "matroska", "avi")
 EIGHT_BITS = 8
-LONG = 1500  # frames
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,8 +166,7 @@ def _read(container: Any, stream: Any, source: Source) -> Probe:
         turns=turns,
         codec=context.name,
         container=family,
-        # of a long film with keyframes at scene cuts decord was seen to give frames of the shot before
-        plain=plain and _closed(order, keyframes) and (len(order) < LONG or len(set(np.diff(keyframes).tolist())) <= 1),
+        plain=plain and _closed(order, keyframes) and _listed(stream, family, stamps, keys),
         has_sound=bool(container.streams.audio),
     )
 
@@ -237,6 +235,14 @@ def _closed(order: np.ndarray, keyframes: np.ndarray) -> bool:
     shown[order] = np.arange(len(order))
     earliest_later = np.minimum.accumulate(shown[::-1])[::-1]
     return bool((earliest_later[keyframes] == shown[keyframes]).all())
+
+
+def _listed(stream: Any, family: str, stamps: list[tuple[int | None, int | None]], keys: list[bool]) -> bool:
+    """Whether the file's own index lists every keyframe. x264 writes some that MP4's table of keyframes leaves out
+    (pictures that start a shot without resetting the decoder): decord takes them for keyframes, seeks to one, lands at
+    the listed one before it, and counts on from there."""
+    listed = {entry.timestamp for entry in stream.index_entries if entry.is_keyframe}
+    return all((pts if family == "matroska" else dts) in listed for (pts, dts), key in zip(stamps, keys, strict=True) if key)
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_closed_groups_of_hevc(tmp_path: Path) -> None:
     assert film.probe.plain and np.array_equal(all_frames(film), whole)
     for number in range(12):
         assert np.array_equal(all_frames(film, [number])[0], whole[number])
+
+
+def test_keyframes_that_the_file_does_not_list_go_to_pyav(tmp_path: Path) -> None:
+    """decord seeks to such a frame, lands at the listed one before it, and gives that for it."""
+    path = write_film(tmp_path / "a.mp4")
+    assert load(path).probe.keyframes.tolist() == [0, 5, 10]
+    data = bytearray(path.read_bytes())
+    table = data.index(b"stss") + 8  # type, version and flags; then the count and the numbers of frames from 1
+    assert struct.unpack_from(">4I", data, table) == (3, 1, 6, 11)
+    struct.pack_into(">3I", data, table, 2, 1, 11)
+    path.write_bytes(data)
+    film, whole = load(path), sequential(path)
+    assert film.probe.keyframes.tolist() == [0, 5, 10], "the pictures themselves say that they are keyframes"
+    assert not film.probe.plain
+    for number in range(12):
+        assert np.array_equal(all_frames(film, [number])[0], whole[number]), number
+    wrong = all_frames(load(path, backend="decord"), [5, 6])
+    assert numbers(wrong) == [0, 1], "decord reads it rightly; it need not go to PyAV"
 
 
 def test_an_animation(tmp_path: Path) -> None:
