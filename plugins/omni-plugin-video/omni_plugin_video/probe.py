@@ -242,7 +242,9 @@ def _listed(stream: Any, family: str, stamps: list[tuple[int | None, int | None]
     (pictures that start a shot without resetting the decoder): decord takes them for keyframes, seeks to one, lands at
     the listed one before it, and counts on from there."""
     listed = {entry.timestamp for entry in stream.index_entries if entry.is_keyframe}
-    return all((pts if family == "matroska" else dts) in listed for (pts, dts), key in zip(stamps, keys, strict=True) if key)
+    return all(
+        (pts if family == "matroska" else dts) in listed for (pts, dts), key in zip(stamps, keys, strict=True) if key
+    )
 
 
 def _reason(error: Exception) -> str:
