@@ -201,20 +201,6 @@ def test_licences_and_attribution(root: Path) -> None:
         assert f"\n{path.name} | " in text
 
 
-@pytest.mark.slow
-def test_the_real_human_edition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fetches the packages with npm and apt-get, builds w=2, measures the leak that the page of docs tells of."""
-    from omni_plugin_m3mini.builder.cli import main
-
-    monkeypatch.setenv("OMNI_HOME", str(tmp_path))
-    assert main(["--edition", "human", "--w", "2"]) == 0
-    data = M3Mini("human", w=2)
-    assert len(data) == 30_000 and len(data.classes) == 200
-    assert [len(M3Mini("human", w=2, split=NEW_SPEAKERS).clip_pool(tag)) for tag in (0, 1)] == [190, 164]
-    rows = {(row.features, row.split): row.accuracy for row in measure_channel(w=2, limit=200)}
-    assert rows["mean_std", "test"] > 0.9 and rows["mean_std", NEW_SPEAKERS] < 0.75
-
-
 def test_the_page_of_docs_runs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("OMNI_HOME", str(tmp_path))
     run_block(0, tmp_path, root, "m3mini/human")
