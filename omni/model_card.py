@@ -11,8 +11,8 @@ def write_card(path: Path, name: str, config: Mapping[str, Any], *, parameters: 
     """Write the card as Markdown.
 
     Args:
-        config: the contents of config.json; of its "info" the keys "summary", "license", "trained_on" and "results"
-            (dictionaries with dataset, split, metric, value) are shown.
+        config: the contents of config.json; of its "info" the keys "summary", "license", "trained_on", "terms"
+            (omni.data.terms) and "results" (dictionaries with dataset, split, metric, value) are shown.
     """
     model, info = config["model"], config["info"]
     slots = model["slots"]
@@ -32,6 +32,9 @@ def write_card(path: Path, name: str, config: Mapping[str, Any], *, parameters: 
         lines += [f"- {', '.join(group['slots'])}: {group['score']}" for group in groups]
     if info.get("trained_on"):
         lines += ["", f"Trained on: {_words(info['trained_on'])}."]
+    if info.get("terms"):
+        lines += ["", "Terms of the data that it was trained on:"]
+        lines += [f"- {_term(item)}" for item in info["terms"]]
     if info.get("results"):
         lines += ["", "| data set | split | metric | value |", "|---|---|---|---|"]
         lines += [
@@ -47,3 +50,10 @@ def write_card(path: Path, name: str, config: Mapping[str, Any], *, parameters: 
 
 def _words(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def _term(item: Mapping[str, Any]) -> str:
+    told = f"{item.get('data', 'data')}: {item.get('license') or 'no licence named'}"
+    if item.get("publish", True):
+        return told
+    return f"{told}. **Models trained on it must not be published**" + (f": {item['why']}" if item.get("why") else "")

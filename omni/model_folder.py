@@ -75,7 +75,7 @@ def save_model_folder(
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -247,7 +247,8 @@ def replace_folder(new: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
+    """Raise WeightsError where writing a model folder would replace something that is none."""
     if folder.is_file():
         raise WeightsError(f"{str(folder)!r} is a file; name a folder for the model.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG_NAME).is_file():

@@ -1,13 +1,15 @@
-"""``omni zoo list | show``: the models that installed plugins bring."""
+"""``omni zoo list | show | push``: the models that installed plugins bring; giving a trained one away."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from omni.cli.options import AS_JSON
+from omni.cli.slots import require_name
 
 app = typer.Typer(help="The model zoo.", no_args_is_help=True, add_completion=False)
 
@@ -61,3 +63,20 @@ def show_entry(name: str, as_json: Annotated[bool, AS_JSON] = False) -> None:
             typer.echo(f"{key:<13}{shown}")
     for row in facts["results"]:
         typer.echo(f"{'result':<13}" + ", ".join(f"{key} {value}" for key, value in row.items()))
+
+
+@app.command("push")
+def push(
+    model: Annotated[Path, typer.Argument(help="A model folder: what omni train or model.save wrote.")],
+    destination: Annotated[str, typer.Argument(help="A folder, or hf:OWNER/NAME of the Hugging Face hub.")],
+    public: Annotated[bool, typer.Option("--public", help="A repository that is made for it is open to all.")] = False,
+) -> None:
+    """Copy a model to a folder or upload it, with card and checksums; refused where its data's terms forbid it."""
+    from omni.publishing import push as push_model
+
+    require_name(str(model), "model folder")
+    require_name(destination, "destination")
+    done = push_model(model, destination, public=public)
+    for name, digest in done.files.items():
+        typer.echo(f"{digest}  {name}")
+    typer.echo(f"Pushed to {done.place}")

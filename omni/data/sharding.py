@@ -17,6 +17,7 @@ from omni.data.groups import Group, Unreadable, group_of
 from omni.data.members import as_file
 from omni.data.shards import INDEX, write_shard_index
 from omni.data.tar_index import BLOCK
+from omni.data.terms import terms_of
 from omni.errors import ConfigError, InputError, MissingSlotError, OmniError
 from omni.plugin.catalog import get_catalog
 from omni.plugin.specs import ModalitySpec
@@ -116,7 +117,7 @@ def write_shards(
     listed = OnBad("skip", folder / "bad.jsonl")
     for item in state.bad:
         listed.record(item["reason"], sample_id=item["id"], index=item["position"], slot=item["slot"])
-    write_shard_index(folder, state.shards)
+    write_shard_index(folder, state.shards, terms=terms_of(dataset))
     (folder / STATE).unlink()
     size = sum((folder / file).stat().st_size for file in state.shards)
     return ShardsWritten(

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from omni.data.tar_index import DamagedTar, Member, read_members
+from omni.data.terms import KEY as TERMS
 from omni.errors import ConfigError, InputError
 from omni.progress import show_progress
 
@@ -216,12 +218,28 @@ def read_shard_index(folder: Path) -> dict[str, tuple[int, int]]:
         ) from error
 
 
-def write_shard_index(folder: Path, counts: dict[str, int]) -> Path:
+def read_shard_terms(folder: Path) -> list[dict[str, Any]]:
+    """The terms of the data (omni.data.terms) that a folder's index file keeps; [] where it keeps none.
+
+    Raises:
+        ConfigError: they are not a list of objects.
+    """
+    path = folder / INDEX
+    if not read_shard_index(folder):  # none of ours, or malformed, which it says
+        return []
+    terms = json.loads(path.read_text(encoding="utf-8")).get(TERMS, [])
+    if not isinstance(terms, list) or not all(isinstance(item, dict) for item in terms):
+        raise ConfigError(f"The shard index {str(path)!r} is malformed: {TERMS!r} must be a list of objects.")
+    return terms
+
+
+def write_shard_index(folder: Path, counts: dict[str, int], *, terms: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write the index of a folder's shards, whole or not at all.
 
     Args:
         folder: of the shards, which are complete.
         counts: shard's file name -> samples.
+        terms: of the data in them; see omni.data.terms.
     """
     rows = [
         {"url": name, "nsamples": count, "filesize": (folder / name).stat().st_size}
@@ -229,7 +247,8 @@ def write_shard_index(folder: Path, counts: dict[str, int]) -> Path:
     ]
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump({"__kind__": KIND, "wids_version": 1, "shardlist": rows}, file, indent=1)
+        kept = {TERMS: [dict(item) for item in terms]} if terms else {}
+        json.dump({"__kind__": KIND, "wids_version": 1, "shardlist": rows, **kept}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     os.chmod(name, 0o644)

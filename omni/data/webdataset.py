@@ -15,9 +15,10 @@ from typing import Any
 
 from omni.data.fields import find_slots, slot_value
 from omni.data.fingerprints import file_facts
-from omni.data.shards import Shard, count_samples, find_shards
+from omni.data.shards import Shard, count_samples, find_shards, read_shard_terms
 from omni.data.shuffling import mix, permutation
 from omni.data.stream import SampleStream
+from omni.data.terms import merge_terms
 from omni.errors import ConfigError, InputError
 from omni.plugin.catalog import get_catalog
 from omni.types import Sample
@@ -66,6 +67,8 @@ class WebDatasetStream(SampleStream):
         self.counts = count_samples(self.shards)
         self.starts = [sum(self.counts[:index]) for index in range(len(self.counts))]
         self.total = sum(self.counts)
+        folders = dict.fromkeys(path.parent for path in self.shards)
+        self.terms = merge_terms(*(read_shard_terms(folder) for folder in folders))
         if not self.total:
             raise InputError(f"The shards {self._names()} hold no samples.")
         self.targets = tuple(targets)

@@ -8,7 +8,7 @@ import pytest
 
 from omni.data.terms import TermsError, merge_terms, require_publishable, terms_of, terms_of_model
 from omni.engine.training import train
-from omni.errors import InputError
+from omni.errors import ConfigError, InputError
 
 FREE = {"data": "pictures", "license": "MIT", "publish": True}
 BARRED = {"data": "reports", "license": "CC-BY-NC-ND-4.0", "publish": False, "why": "they may not be passed on"}
@@ -48,3 +48,20 @@ def test_free_data_may_be_published_and_a_damaged_config_is_no_answer(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="terms"):
         terms_of_model(tmp_path)
+
+
+def test_shards_keep_the_terms_of_their_data(toys, tmp_path):
+    from omni.data.sharding import write_shards
+    from omni.data.webdataset import WebDatasetStream
+
+    data = marked(toys, FREE, BARRED)
+    slots = {"left": "stripe", "word": "word"}
+    write_shards(data, tmp_path / "shards", slots, shard_samples=len(data))
+    shards = WebDatasetStream(tmp_path / "shards", modalities=slots)
+    assert terms_of(shards) == [FREE, BARRED]
+    write_shards(shards, tmp_path / "again", slots)
+    assert terms_of(WebDatasetStream(tmp_path / "again", modalities=slots)) == [FREE, BARRED]
+    index = tmp_path / "shards" / "index.json"
+    index.write_text(index.read_text().replace('"terms": [', '"terms": ["no object", '))
+    with pytest.raises(ConfigError, match="must be a list of objects"):
+        WebDatasetStream(tmp_path / "shards", modalities=slots)

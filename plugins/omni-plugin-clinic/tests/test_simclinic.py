@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from omni.data.building.packages import sha256_of
-from omni.data.terms import TermsError, require_publishable, terms_of
+from omni.data.terms import TermsError, terms_of
 from omni.errors import ConfigError, InputError
 from omni.registry import DATASETS
 from omni_plugin_clinic.simclinic import SimClinic
@@ -105,12 +105,31 @@ def test_what_cannot_be_meant_is_refused(tmp_path, monkeypatch, capsys):
     assert "sha256" in capsys.readouterr().err and not (tmp_path / "simclinic" / "mini").exists()
 
 
-def test_the_edition_with_real_reports_cannot_be_published():
-    marked = SimClinic("mini")
+def test_a_model_of_the_edition_with_real_reports_cannot_be_pushed(tmp_path):
+    """Also not one that was trained on shards of it."""
+    from omni.core.model import ModelConfig, OmniModel
+    from omni.data.processor import Processor
+    from omni.data.sharding import write_shards
+    from omni.data.webdataset import WebDatasetStream
+    from omni.inference import save_model_folder
+    from omni.publishing import push
+
+    sizes = {"width": 16, "num_layers": 1, "num_heads": 2, "ffn_width": 32, "embedding_width": 8}
+    marked = SimClinic("mini", split="val", slots=["text"])
+    write_shards(marked, tmp_path / "free", {"text": "text"})
     marked.terms = licences.terms("mini", open_i=True)
-    with pytest.raises(TermsError, match="Open-i reports.*CC-BY-NC-ND-4.0"):
-        require_publishable({"terms": terms_of(marked)}, name="omni-tiny-simclinic")
-    require_publishable({"terms": SimClinic("mini").terms})
+    write_shards(marked, tmp_path / "shards", {"text": "text"})
+    model = OmniModel(ModelConfig(**sizes, slots={"text": "text"}))
+    processor = Processor({"text": {"modality": "text"}})
+    for number, data in enumerate((marked, WebDatasetStream(tmp_path / "shards"))):
+        barred = save_model_folder(tmp_path / f"barred{number}", model, processor, info={"terms": terms_of(data)})
+        with pytest.raises(TermsError, match="Open-i reports.*CC-BY-NC-ND-4.0"):
+            push(barred, tmp_path / "given")
+    terms = terms_of(WebDatasetStream(tmp_path / "free"))
+    assert terms == SimClinic("mini").terms
+    free = save_model_folder(tmp_path / "free_model", model, processor, info={"terms": terms})
+    push(free, tmp_path / "given")
+    assert (tmp_path / "given" / "SHA256SUMS").is_file()
 
 
 @pytest.mark.parametrize("page", ["docs/layouts/simclinic.md", "plugins/omni-plugin-clinic/README.md"])
