@@ -117,11 +117,14 @@ def build(ctx: typer.Context, name: Annotated[str, typer.Argument(help="A data s
     """Build a data set; what follows its name goes to its builder (omni data build NAME --help)."""
     from omni.plugin.catalog import get_catalog
 
-    require_name(name, "data set")
     catalog = get_catalog()
+    buildable = [other.spec.name for other in catalog.entries("dataset") if other.spec.build]
+    if name in ("--help", "-h"):  # without a data set; with one its builder answers
+        typer.echo(f"{ctx.get_help()}\n\nBuilt here: {', '.join(buildable) or 'none'}.")
+        return
+    require_name(name, "data set")
     entry = catalog.get("dataset", name)
     if not entry.spec.build:
-        buildable = [other.spec.name for other in catalog.entries("dataset") if other.spec.build]
         raise ConfigError(
             f"The data set {name!r} is not built here; it is obtained as: {entry.spec.obtained or 'not said'}. "
             f"Those that are built here: {', '.join(buildable) or 'none'}."

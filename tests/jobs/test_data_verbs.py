@@ -149,6 +149,8 @@ def test_build_calls_the_builder_with_what_follows(run, toy_plugin, monkeypatch,
     assert built_here.calls == [["--out", "folder"]]
     run("data", "build", "built_set", "--help", "a", "b", code=1)
     assert built_here.calls[1] == ["--help", "a", "b"]
+    out = run("data", "build", "--help")
+    assert "Usage: omni data build" in out and re.search(r"^Built here: .*built_set", out, re.M)
     with pytest.raises(ConfigError, match="not built here.*built_set"):
         run("data", "build", "toy_pairs")
     with pytest.raises(UnknownComponentError, match="built_set"):
