@@ -53,6 +53,11 @@ def load(
     if check:
         from omni.config_schema import check_config
 
+        if config.get("load_from") is not None or config.get("add_modality") is not None:
+            from omni.engine.adding import complete
+
+            config = complete(config)
+
         check_config(config)
     return config
 

@@ -12,7 +12,7 @@ TOP_LEVEL = (
     "name", "model", "processor", "objectives", "train_dataloader", "val_dataloader", "val_evaluator", "optim_wrapper",
     "param_scheduler", "train_cfg", "stages", "freeze", "cache", "ema", "default_hooks", "custom_hooks", "tensorboard",
     "seed", "work_dir", "load_from", "load_except", "feature_folder", "grad_cache", "device", "export", "info",
-    "strategy", "on_bad",
+    "strategy", "on_bad", "add_modality",
 )  # fmt: skip
 TRAIN_CFG = ("max_iters", "val_begin", "val_interval")
 DEFAULT_HOOKS: dict[str, tuple[str, ...]] = {
@@ -25,8 +25,9 @@ EMA = ("decay",)
 STRATEGIES: dict[str, tuple[str, ...]] = {"ddp": (), "fsdp": ("reshard", "blocks")}
 LOADER = (
     "dataset", "batch_size", "num_workers", "shuffle", "slot_dropout", "views", "tables", "pin_memory", "prefetch",
-    "buckets",
-)  # fmt: skip
+    "buckets", "sampler",
+)
+SAMPLERS: dict[str, tuple[str, ...]] = {"balanced": ("by", "power")}  # fmt: skip
 STAGE = (
     "name", "max_iters", "val_begin", "val_interval", "train_dataloader", "val_dataloader", "val_evaluator",
     "objectives", "optim_wrapper", "param_scheduler", "train_cfg", "default_hooks", "custom_hooks", "ema", "freeze",

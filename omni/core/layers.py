@@ -215,10 +215,10 @@ class LogitScale(nn.Module):
 
     def forward(self) -> Tensor:
         """Scalar multiplier. In training the parameter itself is brought back into its bounds first, so that it keeps a
-        gradient there."""
+        gradient there; a frozen one is left as it is."""
         if self.log_max is None:
             return self.log_scale.exp()
-        if self.training:
+        if self.training and self.log_scale.requires_grad:
             with torch.no_grad():
                 self.log_scale.clamp_(0.0, self.log_max)
             return self.log_scale.exp()  # a second clamp would cut the gradient where the bound is rounded

@@ -198,7 +198,7 @@ class Processor:
         ``folder/<slot>/`` comes back as its path."""
         if folder is None:
             return cls(config)
-        return cls({slot: _with_paths(settings, Path(folder) / slot) for slot, settings in config.items()})
+        return cls({slot: with_paths(settings, Path(folder) / slot) for slot, settings in config.items()})
 
 
 def build_transform(slot: str, name: str, *, modality: str, settings: Mapping[str, Any]) -> Transform:
@@ -225,7 +225,7 @@ def build_transform(slot: str, name: str, *, modality: str, settings: Mapping[st
         raise ConfigError(f"Slot {slot!r}: the transform {name!r} cannot be built: {error}") from error
 
 
-def _with_paths(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_paths(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings with the names of files and folders in ``folder`` made paths."""
     result = dict(settings)
     for key, value in settings.items():

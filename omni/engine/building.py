@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from omni.data.buckets import bucket_settings, sample_lengths
 from omni.data.processor import Processor
 from omni.data.stream import is_stream
 from omni.engine import seeding
+from omni.engine.balanced import BalancedBatchSampler, group_numbers, sampler_settings
 from omni.engine.feature_cache import build_feature_table
 from omni.engine.items import BatchItems, FeatureTable, as_is
 from omni.engine.optim import autocast_dtype
@@ -128,23 +129,38 @@ class LoaderBuilder:
             return self._stream(dataset, config, training=True)
         if len(dataset) == 0:
             raise TrainingError(f"Stage {self.stage.name!r}: the training data set is empty.")
+        sampler = self._sampler(dataset, config)
+        items = self._items(dataset, config, training=True)
+        return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
+
+    def _sampler(self, dataset: Any, config: Mapping[str, Any]) -> EpochBatchSampler:
+        """Of a map-style training data set: by chance, balanced over groups, or by length."""
+        what = f"Stage {self.stage.name!r}: train_dataloader"
         shuffle = bool(config.get("shuffle", True))
         options = dict(batch_size=_batch_size(config), seed=self.seed, shuffle=shuffle, rank=rank(), world=world_size())
         buckets = bucket_settings(config.get("buckets"))
-        if buckets is None:
-            sampler = EpochBatchSampler(len(dataset), **options)
-        else:
-            indices = track(range(len(dataset)), "lengths", quiet=self.quiet)
-            lengths = sample_lengths((dataset[index] for index in indices), buckets[0])
-            sampler = BucketBatchSampler(lengths, pool=buckets[1], **options)
-        items = self._items(dataset, config, training=True)
-        return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
+        balanced = sampler_settings(config.get("sampler"), what=what)
+        if buckets is not None and balanced is not None:
+            raise ConfigError(f"{what}: sampler and buckets both choose the samples of a batch. Take one out.")
+        if balanced is not None:
+            groups = group_numbers(self._scan(dataset, "groups"), balanced["by"])
+            return BalancedBatchSampler(groups, power=balanced["power"], **options)
+        if buckets is not None:
+            lengths = sample_lengths(self._scan(dataset, "lengths"), buckets[0])
+            return BucketBatchSampler(lengths, pool=buckets[1], **options)
+        return EpochBatchSampler(len(dataset), **options)
+
+    def _scan(self, dataset: Any, what: str) -> Iterator[Any]:
+        """All samples, undecoded."""
+        return (dataset[index] for index in track(range(len(dataset)), what, quiet=self.quiet))
 
     def validation(self) -> DataLoader | None:
         """The validation loader, or None."""
         if self.stage.val_dataloader is None:
             return None
         config = _checked(self.stage.val_dataloader, f"Stage {self.stage.name!r}: val_dataloader")
+        if config.get("sampler") is not None:
+            raise ConfigError(f"Stage {self.stage.name!r}: val_dataloader takes every sample once, no sampler.")
         dataset = build_dataset(config["dataset"])
         if is_stream(dataset):
             return self._stream(dataset, config, training=False)
@@ -153,6 +169,11 @@ class LoaderBuilder:
         return DataLoader(items, batch_sampler=sampler, collate_fn=as_is, **_worker_options(config))
 
     def _stream(self, dataset: Any, config: Mapping[str, Any], *, training: bool) -> StreamLoader:
+        if config.get("sampler") is not None:
+            raise ConfigError(
+                f"Stage {self.stage.name!r}: a stream has no sampler. Make each group a source of a 'mixed' data set, "
+                "and balance them by its ratios."
+            )
         if self.stage.cache:
             raise ConfigError(f"Stage {self.stage.name!r}: a streaming data set cannot be cached. Empty `cache`.")
         items = StreamItems(

@@ -47,6 +47,20 @@ def apply_freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     return [name for name, is_frozen in frozen.items() if is_frozen]
 
 
+def hold_statistics(model: nn.Module) -> None:
+    """Put norms that keep running statistics into evaluation mode where they are frozen; a norm without parameters is
+    frozen if everything beside it is."""
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        if getattr(module, "running_mean", None) is None:
+            continue
+        scope = name
+        while scope and next(modules[scope].parameters(), None) is None:
+            scope = scope.rpartition(".")[0]
+        if not any(parameter.requires_grad for parameter in modules[scope].parameters()):
+            module.eval()
+
+
 def _module_names(parameters: Iterable[str]) -> list[str]:
     names: dict[str, None] = {}
     for name in parameters:

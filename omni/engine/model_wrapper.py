@@ -14,6 +14,7 @@ from omni.core.model import OmniModel
 from omni.engine import grad_cache, seeding
 from omni.engine.data_preprocessor import BatchPreprocessor
 from omni.engine.forward_pass import ForwardPass
+from omni.engine.freeze import hold_statistics
 from omni.engine.lockstep import LockstepPass
 from omni.engine.shards import is_sharded, local
 from omni.errors import ConfigError, TrainingError
@@ -60,6 +61,13 @@ class TrainingModel(BaseModel):
 
     def init_weights(self) -> None:
         """Nothing: modules initialise themselves when they are built."""
+
+    def train(self, mode: bool = True) -> TrainingModel:
+        """Training or evaluation mode; the running statistics of frozen norms stay as they are."""
+        super().train(mode)
+        if mode:
+            hold_statistics(self.model)
+        return self
 
     def trained_groups(self) -> list[TrainedGroup]:
         """The groups of all objectives with a weight, each once, in order."""

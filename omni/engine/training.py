@@ -19,6 +19,7 @@ from omni.data.processor import Processor
 from omni.data.terms import KEY as TERMS
 from omni.data.terms import merge_terms, terms_of, terms_of_model
 from omni.engine import checkpoint, seeding
+from omni.engine.adding import Kept
 from omni.engine.bad_items_hook import BadItemsHook
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives, training_data
 from omni.engine.ema import EmaHook
@@ -118,10 +119,11 @@ class _Run:
         self.processor = Processor(cfg["processor"])
         self._check_slots()
         self.stages = split_stages(cfg)
+        self.kept = Kept(cfg["load_from"], self.model) if cfg.get("add_modality") else None
         self.strategy = build_strategy(cfg.get("strategy"), self.device)
         self.objectives = self._all_objectives()
         for stage in self.stages:  # typos are found before the first stage has cost anything
-            apply_freeze(self.model, stage.freeze)
+            self._freeze(stage)
             build_metrics(stage.val_evaluator)
             self.strategy.check(stage, grad_cache=cfg.get("grad_cache"))
         self.metrics: dict[str, float] = {}
@@ -161,7 +163,8 @@ class _Run:
         assert wrapper is not None
         if self.on_bad.count and rank() == 0 and not self.quiet:
             print(self.on_bad.summary(), flush=True)
-        self.model.trained_groups = wrapper.trained_groups()
+        old_groups = self.kept.groups if self.kept is not None else []
+        self.model.trained_groups = list(dict.fromkeys([*old_groups, *wrapper.trained_groups()]))
         self.model.eval()
         return TrainResult(
             model=self.model,
@@ -199,7 +202,7 @@ class _Run:
             print(f"load_from: {len(found.fresh)} parameters start anew, {len(found.unused)} of the file are left out.")
 
     def _run_stage(self, stage: StageConfig, objectives: dict[str, Objective], offset: int) -> TrainingModel:
-        apply_freeze(self.model, stage.freeze)
+        self._freeze(stage)
         wrapper = TrainingModel(self.model, objectives, seed=self.seed, grad_cache_chunk=self.cfg.get("grad_cache")).to(
             self.device
         )
@@ -220,7 +223,15 @@ class _Run:
         if stage is self.stages[-1]:
             self._take_best_or_average(runner)
         self.strategy.collect(placed)
+        if self.kept is not None:
+            self.kept.check_unmoved(self.model)
         return wrapper
+
+    def _freeze(self, stage: StageConfig) -> None:
+        """The stage's freeze list; where a modality is added, after all that was there before."""
+        apply_freeze(self.model, [*(self.kept.freeze if self.kept is not None else ()), *stage.freeze])
+        if self.kept is not None:
+            self.kept.check_frozen(self.model, stage)
 
     def _loaders(self, stage: StageConfig) -> tuple[DataLoader, DataLoader | None]:
         """Of training and validation; features of cached slots are computed here, by the whole model."""
