@@ -1,0 +1,1 @@
+"""Builds furniture3d from a Debian package."""

@@ -1,0 +1,38 @@
+"""What this plugin provides. Imports no torch: targets are strings, imported when they are first built."""
+
+from __future__ import annotations
+
+from omni.plugin import ModalitySpec, PluginInfo, TransformSpec, hookimpl
+
+
+@hookimpl
+def omni_plugin_info() -> PluginInfo:
+    return PluginInfo(name="pointcloud", summary="Point clouds and meshes: PLY, OBJ, GLB, STL, OFF, NumPy")
+
+
+@hookimpl
+def omni_modalities() -> list[ModalitySpec]:
+    return [
+        ModalitySpec(
+            name="pointcloud",
+            target="omni_plugin_pointcloud.adapter:PointcloudAdapter",
+            loader="omni_plugin_pointcloud.io:load",
+            transform="pointcloud_basic",
+            sample="omni_plugin_pointcloud.io:sample",
+            layout="set",
+            extensions=(".ply", ".obj", ".glb", ".stl", ".off", ".xyz", ".npy", ".npz"),
+            summary="Points in space, of scanners or of meshes' surfaces, with colours and normals if wanted",
+        )
+    ]
+
+
+@hookimpl
+def omni_transforms() -> list[TransformSpec]:
+    return [
+        TransformSpec(
+            name="pointcloud_basic",
+            target="omni_plugin_pointcloud.transform:PointcloudBasic",
+            modality="pointcloud",
+            summary="So many points in the unit sphere; turned, scaled, jittered and thinned in training",
+        )
+    ]
