@@ -53,8 +53,9 @@ CONTAINERS = {dict: "an object", list: "a list"}
 class PublishedLayout(Dataset):
     """A published data set, read from its folder; nothing is downloaded, unpacked or written.
 
-    A subclass names ``name`` and ``splits``, reads its tables in ``__init__`` and calls ``keep`` last; it overrides
-    ``sample``, and ``media`` where a sample needs files that are not among its values. Media are not opened here.
+    A subclass names ``name`` and ``splits``, and in ``barred`` why models trained on it are not to be published, if so.
+    It reads its tables in ``__init__`` and calls ``keep`` last; it overrides ``sample``, and ``media`` where a sample
+    needs files that are not among its values. Media are not opened here.
 
     Args:
         root: the folder as it was published.
@@ -75,6 +76,7 @@ class PublishedLayout(Dataset):
     name: ClassVar[str] = ""
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     classes: tuple[str, ...] = ()
+    barred: ClassVar[str] = ""
 
     def __init__(self, root: str | Path, *, split: str = "train", missing: str = "raise") -> None:
         self.root = Path(root)
@@ -82,7 +84,9 @@ class PublishedLayout(Dataset):
         self.missing = self.choice("missing", missing, POLICIES)
         self.skipped = 0
         licence = _said(self.name, "license")
-        self.terms = [{"data": self.name, "license": licence, "publish": True}] if licence else []
+        why = {"why": self.barred} if self.barred else {}
+        terms = {"data": self.name, "license": licence, "publish": not why, **why}
+        self.terms = [terms] if licence or why else []
         self._kept: list[tuple[str, Any]] = []
         if not os.path.isdir(root):
             what = "is a file, and the folder of the data set is wanted" if os.path.isfile(root) else "is no folder"

@@ -87,6 +87,9 @@ def test_a_layout_of_the_catalog_says_how_it_is_obtained(toy_plugin, root, monke
     assert Rows(root).terms == []
     catalog.register(Plugin(), "rows_plugin")
     assert Rows(root).terms == [{"data": "rows", "license": "CC0-1.0", "publish": True}]
+    monkeypatch.setattr(Rows, "barred", "it may not be passed on")
+    barred = {"data": "rows", "license": "CC0-1.0", "publish": False, "why": "it may not be passed on"}
+    assert Rows(root).terms == [barred]
     with pytest.raises(InputError, match=r"How to get it: ask at rows.example.org\.$"):
         Rows(root, split="test")
 

@@ -82,6 +82,11 @@ def test_candidates_are_the_published_ones(released: Path, split: str) -> None:
         assert set(candidates) == {str(number) for number in own[asked == int(sample.id)]} <= set(data.ids)
 
 
+def test_models_trained_on_it_are_not_published(released: Path) -> None:
+    (terms,) = DATASETS.build(dict(type="symile_mimic", root=str(released), split="val")).terms
+    assert terms["publish"] is False and "same agreement" in terms["why"]
+
+
 def test_it_travels_to_workers_without_its_tensors(released: Path) -> None:
     data = SymileMimic(released)
     sent = pickle.dumps(data)

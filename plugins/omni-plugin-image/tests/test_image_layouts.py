@@ -157,6 +157,33 @@ def test_coco_boxes_padded_make_batches(tmp_path):
         CocoBoxes(root, max_boxes=1)
 
 
+def test_boxes_stay_in_the_stored_picture_and_follow_by_scaling(tmp_path):
+    """As the page says: no transform moves them; of one that only resizes, scaled boxes hold what they held."""
+    from PIL import Image
+
+    from omni.data.processor import Processor
+
+    root = fixture.coco(tmp_path)
+    picture = Image.new("RGB", (40, 30), "blue")
+    picture.paste((255, 0, 0), (4, 4, 20, 22))  # a red thing within the first box, 3.5 4 20.75 22.5
+    picture.save(root / "val2017" / fixture.coco_name(391896, "val2017"), quality=100, subsampling=0)
+    data = CocoBoxes(root, split="val", max_boxes=3)
+    sample, before = data[2], data[2].targets["boxes"].copy()
+    moving = Processor({"image": {"type": "image_basic", "size": 64, "crop_scale": (0.3, 0.5), "flip": 1.0}})
+    batch = moving.collate([(sample, moving(sample, training=True))])
+    assert np.array_equal(batch.targets["boxes"][0].numpy(), before, equal_nan=True)
+
+    plain = {"mode": "squash", "crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0}
+    resizing = Processor({"image": {"type": "image_basic", "size": 224, **plain}})
+    batch = resizing.collate([(sample, resizing(sample, training=True))])
+    red_HW = batch.inputs["image"]["pixels_BCHW"][0, 0] > batch.inputs["image"]["pixels_BCHW"][0, 2]
+    rows, columns = red_HW.nonzero(as_tuple=True)
+    scale = np.array([224 / sample.meta["width"], 224 / sample.meta["height"]] * 2)
+    x1, y1, x2, y2 = before[0] * scale
+    assert x1 <= columns.min() < x1 + 6 and y1 <= rows.min() < y1 + 6
+    assert x2 - 8 < columns.max() <= x2 and y2 - 8 < rows.max() <= y2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"category_id": 2}, "KeyError: 2"), ({"bbox": [1, 2, 3]}, "ValueError"), ({"bbox": [1, 2, 3, float("nan")]},

@@ -21,6 +21,7 @@ from xray_layouts_fixture import (
 )
 
 from omni.data.loaders import SlotLoader
+from omni.data.terms import TermsError, require_publishable
 from omni.engine import train
 from omni.errors import ConfigError, InputError
 from omni.registry import DATASETS
@@ -138,6 +139,15 @@ def test_chexpert_labels_and_views(roots: dict[str, Path]) -> None:
     assert len(value) == 1 and sum(value[0].targets["labels"]) == 1.0
     with pytest.raises(InputError, match="no file 'test.csv'.*'test_labels.csv'"):
         build("chexpert", roots["chexpert"], split="test")
+
+
+def test_what_may_be_published_of_models_trained_on_them(roots: dict[str, Path]) -> None:
+    terms = {name: build(name, root).terms for name, root in roots.items()}
+    assert [[item["publish"] for item in terms[name]] for name in ("mimic_cxr", "open_i", "chexpert")] == [
+        [False], [False], [True],
+    ]  # fmt: skip
+    with pytest.raises(TermsError, match="open_i .CC-BY-NC-ND-4.0.: reports and pictures may not"):
+        require_publishable({"terms": terms["open_i"]})
 
 
 def test_policies_for_what_is_uncertain(roots: dict[str, Path]) -> None:

@@ -49,6 +49,7 @@ class SymileMimic(PublishedLayout):
     """
 
     name = "symile_mimic"
+    barred = "PhysioNet lets models of credentialed data be passed on under the same agreement only"
     splits = ("train", "val", "val_retrieval", "test")
 
     def __init__(

@@ -65,6 +65,7 @@ class MimicCxr(PublishedLayout):
     """
 
     name = "mimic_cxr"
+    barred = "PhysioNet lets models of credentialed data be passed on under the same agreement only"
     splits = (*SPLITS, "all")
     classes = FINDINGS
 

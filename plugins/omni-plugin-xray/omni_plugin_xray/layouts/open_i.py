@@ -56,6 +56,7 @@ class OpenI(PublishedLayout):
     """
 
     name = "open_i"
+    barred = "reports and pictures may not be used commercially nor passed on in changed form"
     splits = tuple(TENTHS)
 
     def __init__(
