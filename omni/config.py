@@ -53,7 +53,7 @@ def load(
     if check:
         from omni.config_schema import check_config
 
-        if config.get("load_from") is not None or config.get("add_modality") is not None:
+        if any(config.get(key) is not None for key in ("load_from", "add_modality", "lora")):
             from omni.engine.adding import complete
 
             config = complete(config)

@@ -12,7 +12,7 @@ TOP_LEVEL = (
     "name", "model", "processor", "objectives", "train_dataloader", "val_dataloader", "val_evaluator", "optim_wrapper",
     "param_scheduler", "train_cfg", "stages", "freeze", "cache", "ema", "default_hooks", "custom_hooks", "tensorboard",
     "seed", "work_dir", "load_from", "load_except", "feature_folder", "grad_cache", "device", "export", "info",
-    "strategy", "on_bad", "add_modality",
+    "strategy", "on_bad", "add_modality", "lora",
 )  # fmt: skip
 TRAIN_CFG = ("max_iters", "val_begin", "val_interval")
 DEFAULT_HOOKS: dict[str, tuple[str, ...]] = {

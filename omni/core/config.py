@@ -31,6 +31,7 @@ class ModelConfig:
         decoder: {"width", "num_layers", "num_heads", "ffn_width", "positions": {modality: {...}}} of the decoder for
             masked prediction, or None.
         joint: build the `joint` projection of the mean of the slots' fused pooled states.
+        lora: {"rank", "alpha", "targets"} of low-rank matrices beside those of the core (omni.core.lora), or None.
         parity: "default", or "published" to keep the faults of the published code (to compare numbers, or to run
             weights exactly as they were trained).
     """
@@ -51,6 +52,7 @@ class ModelConfig:
     heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     decoder: dict[str, Any] | None = None
     joint: bool = False
+    lora: dict[str, Any] | None = None
     parity: str = "default"
 
     def __post_init__(self) -> None:

@@ -116,12 +116,13 @@ def folded_scale(linear: nn.Linear, scale_D: Tensor | None, device: str) -> tupl
     float16 gets the scale back as a third value, to be applied to the outputs: a published LayerScale of 1e-6 times a
     weight of .02 is below its range.
     """
-    half = linear.weight.dtype == torch.float16
+    weight, bias = linear.weight, linear.bias  # read once: they may be computed
+    half = weight.dtype == torch.float16
     if torch.is_autocast_enabled(device):
         half = torch.get_autocast_dtype(device) == torch.float16
     if scale_D is None or half:
-        return linear.weight, linear.bias, scale_D
-    return linear.weight * scale_D[:, None], linear.bias * scale_D, None
+        return weight, bias, scale_D
+    return weight * scale_D[:, None], bias * scale_D, None
 
 
 class DropPath(nn.Module):

@@ -14,6 +14,7 @@ from omni.core.config import ModelConfig
 from omni.core.denoiser import Denoiser
 from omni.core.encoder import OmniCore, take_rows
 from omni.core.layers import LogitScale
+from omni.core.lora import add_lora
 from omni.errors import ConfigError, InputError
 from omni.heads.projection import Projection
 from omni.types import CoreOutput, TokenSequence, TrainedGroup
@@ -54,6 +55,8 @@ class OmniModel(nn.Module):
         self.heads = nn.ModuleDict({name: build_head(config, name) for name in config.heads})
         self.denoiser = build_denoiser(config)
         self.logit_scale = LogitScale(**config.logit_scale)
+        if config.lora is not None:
+            add_lora(self.core, **config.lora)
 
     @property
     def device(self) -> torch.device:

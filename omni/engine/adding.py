@@ -1,4 +1,5 @@
-"""A new modality for a trained model, all of whose old outputs stay as they are, to the bit (after ONE-PEACE, 2023).
+"""What a trained model brings to a run: its shape, low-rank matrices beside its own, or a new modality all of whose old
+outputs stay as they are, to the bit (after ONE-PEACE, 2023).
 
 ``load_from`` names the trained model, ``add_modality`` the new slot. Model and processor of the old slots are read from
 the folder, everything of theirs is frozen, and what was read is compared again before anything is written.
@@ -16,41 +17,72 @@ from torch import nn
 
 from omni.config_schema import known
 from omni.core.config import ModelConfig
+from omni.core.lora import SETTINGS, lora_settings
 from omni.engine.stages import StageConfig
 from omni.errors import ConfigError, TrainingError
 from omni.types import TrainedGroup
 
 KEYS = ("slot", "modality", "adapter", "processor", "missing")
+LORA_SAVES = ("merged", "adapters")
+LORA_FREEZE = ["*", "!core.*.lora_A", "!core.*.lora_B"]
 WEIGHTS = "model.safetensors"
 SHOWN = 5
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with what the folder of ``load_from`` says: its model and processor where the config gives none, and
-    those with the slots of ``add_modality``.
+    """The config with what the folder of ``load_from`` says: its model and processor where the config gives none, with
+    the slots of ``add_modality`` or the matrices of ``lora``.
 
     Raises:
         ConfigError: ``add_modality`` without a model folder, a slot or modality that the model has already, or a
             ``model`` or ``processor`` beside it.
         WeightsError: no such folder.
     """
-    added, source = config.get("add_modality"), config.get("load_from")
-    if added is None and (source is None or "model" in config or "processor" in config):
-        return config
+    added, lora, source = config.get("add_modality"), config.get("lora"), config.get("load_from")
     if source is None:
-        raise ConfigError("add_modality needs load_from: the folder of the trained model that gets the modality.")
-    if added is None and not Path(source).is_dir():
+        if added is not None or lora is not None:
+            key = "lora" if added is None else "add_modality"
+            raise ConfigError(f"{key} needs load_from: the folder of the trained model that it is for.")
         return config
-    if added is not None and config.get("load_except"):
-        raise ConfigError("add_modality keeps all of the old model; load_except would start parts of it anew.")
-    model, processor = _old_settings(Path(source))
+    if added is not None:
+        return _with_added(config, added)
+    if "model" not in config and "processor" not in config and Path(source).is_dir():
+        model, processor = _old_settings(Path(source))
+        config = {**config, "model": model, "processor": processor}
+    return config if lora is None else _with_lora(config, lora)
+
+
+def _with_added(config: dict[str, Any], added: Any) -> dict[str, Any]:
+    for key, why in (
+        ("load_except", "load_except would start parts of it anew"),
+        ("lora", "lora would change the attention that all slots share"),
+    ):
+        if config.get(key):
+            raise ConfigError(f"add_modality keeps all of the old model; {why}. Take one of the two out.")
+    model, processor = _old_settings(Path(config["load_from"]))
     for index, item in enumerate(listed(added)):
         _add(model, processor, item, f"add_modality.{index}" if isinstance(added, Sequence) else "add_modality")
     made = {"model": ModelConfig.from_dict(model).to_dict(), "processor": processor}
     for key, value in made.items():
         if config.get(key) not in (None, value):
-            raise ConfigError(f"`{key}` comes from {source} when there is add_modality. Take it out of the config.")
+            raise ConfigError(
+                f"`{key}` comes from {config['load_from']} when there is add_modality. Take it out of the config."
+            )
     return {**config, **made}
+
+
+def _with_lora(config: dict[str, Any], lora: Any) -> dict[str, Any]:
+    known(lora, (*SETTINGS, "save"), "lora")
+    if lora.get("save", LORA_SAVES[0]) not in LORA_SAVES:
+        raise ConfigError(f"lora.save is {lora['save']!r}: it must be one of {', '.join(LORA_SAVES)}.")
+    model = dict(config.get("model") or {})
+    wanted = lora_settings(lora)
+    if model.get("lora") not in (None, wanted):
+        raise ConfigError(
+            f"lora is {wanted}, but {config['load_from']} has low-rank matrices of {model['lora']}. Take lora out to "
+            "train those on, or merge them first: omni.core.lora.merge_lora(model), then save it."
+        )
+    return {**config, "model": {**model, "lora": wanted}}
 
 
 def listed(added: Any) -> list[Any]:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from omni.core.lora import plain_name
 from omni.engine.freeze import match
 from omni.errors import ConfigError, WeightsError
 
@@ -48,14 +49,16 @@ def load_part(model: nn.Module, source: str | Path, *, leave_out: Sequence[str] 
     path = Path(source) / "model.safetensors" if Path(source).is_dir() else Path(source)
     if not path.is_file():
         raise WeightsError(f"load_from: there is no {path}. Name a model folder or a .safetensors file.")
-    state = model.state_dict()
+    state = {plain_name(name): value for name, value in model.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             skipped = _matching(names, leave_out, path)
-            loaded = [name for name in names if name in state and name not in skipped]
+            _refuse_adapters([name for name in names if name not in state], path)
+            loaded = [name for name in map(plain_name, names) if name in state and name not in skipped]
+            in_file = {plain_name(name): name for name in names}
             for name in loaded:
-                value = file.get_tensor(name)
+                value = file.get_tensor(in_file[name])
                 if value.shape != state[name].shape:
                     raise WeightsError(
                         f"load_from: {name} is {tuple(value.shape)} in {path} and {tuple(state[name].shape)} in the "
@@ -72,8 +75,17 @@ def load_part(model: nn.Module, source: str | Path, *, leave_out: Sequence[str] 
     return PartialLoad(
         loaded=tuple(loaded),
         fresh=tuple(sorted(state.keys() - set(loaded))),
-        unused=tuple(name for name in names if name not in state),
+        unused=tuple(name for name in names if plain_name(name) not in state),
     )
+
+
+def _refuse_adapters(unused: Sequence[str], path: Path) -> None:
+    """Without its low-rank matrices a model is not the one that was trained."""
+    if any(name.endswith(".lora_A") for name in unused):
+        raise WeightsError(
+            f"load_from: {path} holds low-rank matrices, and the model has none of their shape. Merge them first: "
+            "omni.core.lora.merge_lora(model), then save it."
+        )
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str], path: Path) -> set[str]:

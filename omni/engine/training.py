@@ -13,13 +13,14 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader
 
 from omni import config as configs
+from omni.core.lora import merge_lora
 from omni.core.model import ModelConfig, OmniModel
 from omni.data.bad_items import OnBad
 from omni.data.processor import Processor
 from omni.data.terms import KEY as TERMS
 from omni.data.terms import merge_terms, terms_of, terms_of_model
 from omni.engine import checkpoint, seeding
-from omni.engine.adding import Kept
+from omni.engine.adding import LORA_FREEZE, Kept
 from omni.engine.bad_items_hook import BadItemsHook
 from omni.engine.building import LoaderBuilder, build_metrics, build_objectives, training_data
 from omni.engine.ema import EmaHook
@@ -119,6 +120,7 @@ class _Run:
         self.processor = Processor(cfg["processor"])
         self._check_slots()
         self.stages = split_stages(cfg)
+        self._refuse_lora_in_shards()
         self.kept = Kept(cfg["load_from"], self.model) if cfg.get("add_modality") else None
         self.strategy = build_strategy(cfg.get("strategy"), self.device)
         self.objectives = self._all_objectives()
@@ -129,6 +131,10 @@ class _Run:
         self.metrics: dict[str, float] = {}
         self.terms: list[dict[str, Any]] = []  # of the data, and of the model that it starts from
         self.on_bad = OnBad(cfg.get("on_bad", "raise"))
+
+    def _refuse_lora_in_shards(self) -> None:
+        if self.model.config.lora is not None and (self.cfg.get("strategy") or {}).get("type") == "fsdp":
+            raise ConfigError("lora and strategy type 'fsdp' do not go together: use 'ddp', its gradients are small.")
 
     def _check_slots(self) -> None:
         for slot, modality in self.processor.modalities.items():
@@ -165,6 +171,8 @@ class _Run:
             print(self.on_bad.summary(), flush=True)
         old_groups = self.kept.groups if self.kept is not None else []
         self.model.trained_groups = list(dict.fromkeys([*old_groups, *wrapper.trained_groups()]))
+        if self.cfg.get("lora") and self.cfg["lora"].get("save", "merged") == "merged":
+            merge_lora(self.model)
         self.model.eval()
         return TrainResult(
             model=self.model,
@@ -228,8 +236,9 @@ class _Run:
         return wrapper
 
     def _freeze(self, stage: StageConfig) -> None:
-        """The stage's freeze list; where a modality is added, after all that was there before."""
-        apply_freeze(self.model, [*(self.kept.freeze if self.kept is not None else ()), *stage.freeze])
+        """The stage's freeze list, after that of an added modality (all that was there) or of LoRA (all but it)."""
+        lora = LORA_FREEZE if self.model.config.lora is not None else []
+        apply_freeze(self.model, [*(lora if self.kept is None else self.kept.freeze), *stage.freeze])
         if self.kept is not None:
             self.kept.check_frozen(self.model, stage)
 
