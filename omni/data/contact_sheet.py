@@ -1,7 +1,8 @@
 """A page that shows samples: pictures as pictures, sound playable, text as text, everything in one HTML file.
 
 Which kind a value is of is told by its bytes or by what its modality's loader makes of it, so slots of any modality
-are shown: pictures, samples with a rate, numbers over time.
+are shown: pictures, samples with a rate, numbers over time. A raw value of another kind may have a method ``preview()``
+without arguments, which gives one of these, or words.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from omni.errors import InputError, MissingSlotError, OmniError
 from omni.types import Sample
 
 THUMBNAIL = 240  # pixels of a picture's longer side
+HEAD = 64  # bytes by which a kind of file is known
 MOST_EMBEDDED = 4 << 20  # bytes of a file within the page; larger ones are linked
 PLAYABLE = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg")
 CURVE = (240, 48)  # pixels of a curve
@@ -100,17 +102,28 @@ def render(value: Any, loader: SlotLoader) -> str:
     raw = loader(value)  # also what cannot be read is found here, whatever browsers make of it
     if path is not None:
         content = path.read_bytes() if path.stat().st_size <= MOST_EMBEDDED else None
-    media = (signature(content) or ("", ""))[1] if content is not None else ""
+    media = _media(path if content is None else content)
     sound = samples_with_rate(raw)
     if sound is not None:
         return _sound(sound, content if media in PLAYABLE else None, media, path)
-    if media.startswith("video/") and content is not None:
-        return f'<video controls preload="none" src="{_data(media, content)}"></video>'
+    if media.startswith("video/"):
+        source = _data(media, content) if content is not None else path.resolve().as_uri() if path else ""
+        return f'<video controls preload="none" src="{source}"></video>'
+    if callable(getattr(raw, "preview", None)):
+        raw = raw.preview()
     if hasattr(raw, "save") and hasattr(raw, "mode"):
         return _picture(raw)
     if isinstance(raw, str):
         return f"<p>{html.escape(raw)}</p>"
     return _numbers(raw) or f"<p>{html.escape(describe(raw))}</p>"
+
+
+def _media(where: Path | bytes | None) -> str:
+    """The media type by the first bytes; "" where it is not known."""
+    if isinstance(where, Path):
+        with where.open("rb") as file:
+            where = file.read(HEAD)
+    return (signature(where or b"") or ("", ""))[1]
 
 
 def _picture(image: Any) -> str:

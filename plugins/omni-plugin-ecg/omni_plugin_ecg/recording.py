@@ -58,6 +58,10 @@ class Ecg:
         """How long it lasts."""
         return self.signal_CT.shape[1] / self.sample_rate
 
+    def preview(self) -> np.ndarray:
+        """The leads as curves: ``signal_CT`` as numpy's."""
+        return self.signal_CT.numpy()
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Raw:

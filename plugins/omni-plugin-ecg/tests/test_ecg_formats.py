@@ -229,3 +229,13 @@ def test_a_folder_of_wfdb_records_has_each_once(tmp_path: Path) -> None:
     data = DATASETS.build(dict(type="folder", root=str(tmp_path), slots=["ecg"]))
     assert [sample.values["ecg"].name for sample in data] == ["r_a.hea", "r_b.hea"]
     assert load(tmp_path / "a/r_a.dat").leads == STANDARD  # by name the signal file is as good
+
+
+def test_contact_sheets_draw_the_leads(tmp_path: Path) -> None:
+    from omni.data.contact_sheet import render
+    from omni.data.loaders import SlotLoader
+
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom_bytes(beats(), STANDARD))
+    page = render(path, SlotLoader("ecg", modality="ecg"))
+    assert page.count("<polyline") == 12 and "12 x 1500" in page

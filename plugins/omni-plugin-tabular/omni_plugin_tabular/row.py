@@ -36,6 +36,12 @@ class Row:
     names: tuple[str, ...] = ()
     source: str = "row"
 
+    def preview(self) -> str:
+        """The numbers in words, for people."""
+        told = [f"{name} {value:g} {self.units.get(name, '')}".rstrip() for name, value in self.numbers.items()]
+        absent = [name for name in self.names if name not in self.numbers]
+        return ", ".join(told) + (f"; missing: {', '.join(absent)}" if absent else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldOptions:

@@ -293,3 +293,11 @@ def test_the_examples_of_the_readme_are_read() -> None:
     schema = read_schema(json.loads(text.split("```json\n")[1].split("```")[0]))
     assert schema.fitted and schema.names == ("glucose", "temperature")
     assert schema.numbers(load({"temperature": "98.6 degF"}))[1] == pytest.approx(37.0, abs=0.01)
+
+
+def test_contact_sheets_tell_the_numbers() -> None:
+    from omni.data.contact_sheet import render
+    from omni.data.loaders import SlotLoader
+
+    page = render({"sodium": "141 mmol/L", "glucose": None, "age": 60}, SlotLoader("labs", modality="tabular"))
+    assert page == "<p>sodium 141 mmol/L, age 60; missing: glucose</p>"

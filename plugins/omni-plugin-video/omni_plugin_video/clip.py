@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from omni_plugin_video.decoding import decode
 from omni_plugin_video.probe import Probe
+from omni_plugin_video.sampling import Sampling
 from omni_plugin_video.source import Source
+
+PREVIEWED = 4  # frames of a preview
 
 
 class Film(ABC):
@@ -41,6 +45,17 @@ class Film(ABC):
         Raises:
             InputError: a frame cannot be decoded.
         """
+
+    def preview(self) -> Any:
+        """At most four frames spread over the part that is meant, one beside another, as a picture of Pillow.
+
+        Raises:
+            InputError: a frame cannot be decoded, or the part holds nothing of the film.
+        """
+        from PIL import Image
+
+        chosen = Sampling(num_frames=PREVIEWED).indices(self.times_T, self.end, window=self.window)
+        return Image.fromarray(np.concatenate(list(np.concatenate(list(self.blocks(chosen)))), 1))
 
 
 class Clip(Film):

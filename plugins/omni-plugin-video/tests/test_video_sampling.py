@@ -96,3 +96,30 @@ def test_what_is_chosen_is_there(gaps, kind, num_frames, stride, clips, rate, tr
 def test_wrong_settings(wrong: dict) -> None:
     with pytest.raises(ConfigError):
         Sampling(**wrong)
+
+
+def test_contact_sheets_play_films_and_show_parts_as_frames(tmp_path, monkeypatch):
+    import base64
+    import io
+    import re
+
+    from PIL import Image
+    from video_fixture import all_frames, write_film
+
+    from omni.data.contact_sheet import render
+    from omni.data.loaders import SlotLoader
+    from omni_plugin_video.io import Part, load
+
+    path = write_film(tmp_path / "a.mp4", height=32, width=48)
+    loader = SlotLoader("video", modality="video")
+    (held,) = re.findall(r'<video [^>]*src="data:video/mp4;base64,([^"]+)"', render(path, loader))
+    assert base64.b64decode(held) == path.read_bytes()
+    monkeypatch.setattr("omni.data.contact_sheet.MOST_EMBEDDED", 100)
+    assert f'src="{path.as_uri()}"' in render(path, loader)  # a large film is linked
+    film = load(path)
+    part = Part(path=path, start=film.times_T[4], end=film.times_T[6])
+    shown = np.asarray(load(part).preview())
+    assert shown.shape == (32, 2 * 48, 3)  # two frames lie within
+    assert np.array_equal(shown, np.concatenate(list(all_frames(film, [4, 5])), 1))
+    (strip,) = re.findall(r'<img [^>]*src="data:image/png;base64,([^"]+)"', render(part, loader))
+    assert Image.open(io.BytesIO(base64.b64decode(strip))).size == (96, 32)

@@ -26,3 +26,9 @@ class XrayImage:
     pixel_aspect: float = 1.0
     source: str = "radiograph"
     identifiers: Mapping[str, str] | None = field(default=None, repr=False)
+
+    def preview(self) -> Any:
+        """The radiograph as a grey picture of Pillow, in 8 bits: for looking at only."""
+        from PIL import Image
+
+        return Image.fromarray((self.levels_HW >> 8).astype(np.uint8))

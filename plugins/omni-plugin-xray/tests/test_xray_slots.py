@@ -65,3 +65,26 @@ def test_png_without_a_name_is_a_picture(folder: Path) -> None:
     assert DATASETS.build(dict(type="folder", root=str(folder / "png"))).slots == ("image",)
     named = DATASETS.build(dict(type="folder", root=str(folder / "png"), slots=dict(xray="png")))
     assert SlotLoader("xray", modality="xray")(named[0].values["xray"]).levels_HW.shape == (9, 9)
+
+
+def test_contact_sheets_show_the_radiograph_and_not_whose_it_is(folder: Path) -> None:
+    import base64
+    import io
+    import re
+
+    import numpy as np
+    from PIL import Image
+
+    from omni.data.contact_sheet import contact_sheet
+    from omni.types import Sample
+    from omni_plugin_xray.io import load
+
+    path = folder / "named.dcm"
+    path.write_bytes(dicom(PatientName="Doe^Jane", PatientID="4711-x"))
+    page, bad = contact_sheet([Sample(id="1", values={"xray": path})], {"xray": "xray"}, title="films")
+    assert not bad and "Doe" not in page and "4711-x" not in page
+    (shown,) = re.findall(r'<img [^>]*src="data:image/png;base64,([^"]+)"', page)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown)))
+    levels_HW = load(path).levels_HW
+    assert picture.mode == "L" and picture.size == levels_HW.shape[::-1]
+    assert np.array_equal(np.asarray(picture), levels_HW >> 8)
