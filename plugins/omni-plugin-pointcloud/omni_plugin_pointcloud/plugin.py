@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import ModalitySpec, PluginInfo, TransformSpec, hookimpl
+from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
 
 @hookimpl
@@ -35,4 +35,21 @@ def omni_transforms() -> list[TransformSpec]:
             modality="pointcloud",
             summary="So many points in the unit sphere; turned, scaled, jittered and thinned in training",
         )
+    ]
+
+
+@hookimpl
+def omni_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="furniture3d",
+            target="omni_plugin_pointcloud.furniture:Furniture3d",
+            summary="Furniture of Sweet Home 3D: point clouds, icons, names in 21 languages, spoken names",
+            modalities=(("pointcloud", "pointcloud"), ("image", "image"), ("text", "text"), ("audio", "audio")),
+            splits=("train", "test"),
+            license="CC0-1.0 AND CC-BY-3.0",
+            bytes=28_200_000,
+            obtained="omni data build furniture3d",
+            build="omni_plugin_pointcloud.builder.furniture:main",
+        ),
     ]
