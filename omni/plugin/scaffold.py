@@ -19,6 +19,7 @@ FILES = {
     "common/io.py": "{{package}}/io.py",
     "common/made_up.py": "{{package}}/made_up.py",
     "common/config.py": "configs/text_image_{{modality}}.py",
+    "common/add.py": "configs/add_{{modality}}.py",
     "common/test_contract.py": "tests/test_contract.py",
     "{{layout}}/transform.py": "{{package}}/transform.py",
     "{{layout}}/adapter.py": "{{package}}/adapter.py",
