@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from omni.core.adapter import ModalityAdapter, keep_tokens
 from omni.errors import ConfigError, InputError
 from omni.types import TokenSequence
+from omni_plugin_pointcloud.augment import PointcloudAugment, augment_batch, make_augment
 from omni_plugin_pointcloud.grouping import canonical_order, farthest_points, gather_points, nearest
 from omni_plugin_pointcloud.transform import FLAG_WIDTH, check_features
 
@@ -71,6 +73,9 @@ class PointcloudAdapter(ModalityAdapter):
         features: what the transform appends to points: "color", "normal".
         hidden: width of the PointNet's first part.
         radius: neighbours' offsets are divided by it, so that a group fills about one unit.
+        augment: keyword arguments of PointcloudAugment, applied in training mode, where the transform's would be in the
+            way of making all clouds into tensors once; None = none.
+        up: "x", "y" or "z", the axis that points up, for turning.
 
     Raises:
         ConfigError: sizes that are not positive, unknown features.
@@ -88,12 +93,15 @@ class PointcloudAdapter(ModalityAdapter):
         features: Sequence[str] = (),
         hidden: int = 64,
         radius: float = 0.3,
+        augment: Mapping[str, Any] | None = None,
+        up: str = "z",
     ) -> None:
         super().__init__(modality=modality, width=width, num_heads=num_heads, num_layers=num_layers)
         if min(groups, neighbours, hidden) < 1 or radius <= 0:
             raise ConfigError("The point cloud adapter needs groups, neighbours, hidden and radius above 0.")
         self.groups, self.neighbours, self.radius = int(groups), int(neighbours), float(radius)
         self.features = check_features(features, "The point cloud adapter")
+        self.augment, self.up = make_augment(augment, up=up, who="The point cloud adapter"), up
         self.channels = 3 + FLAG_WIDTH * len(self.features)
         self.net = MiniPointNet(channels=self.channels, hidden=hidden, width=width)
         self.place = nn.Sequential(nn.Linear(3, 128), nn.GELU(), nn.Linear(128, width))
@@ -117,6 +125,8 @@ class PointcloudAdapter(ModalityAdapter):
             InputError: tensors that are missing or do not fit, or a cloud without a point.
         """
         points_BN3, features_BNC, valid_BN = self._read(inputs)
+        if self.training and self.augment != PointcloudAugment():
+            points_BN3, features_BNC, valid_BN = self._changed(points_BN3, features_BNC, valid_BN)
         with torch.no_grad(), torch.autocast(points_BN3.device.type, enabled=False):
             order_BN = canonical_order(points_BN3, features_BNC, valid_BN)
             valid_BN = valid_BN.gather(1, order_BN)
@@ -143,6 +153,18 @@ class PointcloudAdapter(ModalityAdapter):
             positions_BLP=F.pad(center_BG3, (0, 0, 1, 0)),
         )
         return sequence if keep_BL is None else keep_tokens(sequence, keep_BL)
+
+    @torch.no_grad()
+    def _changed(
+        self, points_BN3: Tensor, features_BNC: Tensor | None, valid_BN: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Augmented, normals with the points."""
+        start = FLAG_WIDTH * self.features.index("normal") if "normal" in self.features else None
+        normals = None if features_BNC is None or start is None else features_BNC[..., start : start + 3]
+        points_BN3, normals, valid_BN = augment_batch(points_BN3, normals, valid_BN, self.augment, up=self.up)
+        if features_BNC is not None and normals is not None:
+            features_BNC = torch.cat((features_BNC[..., :start], normals, features_BNC[..., start + 3 :]), 2)
+        return points_BN3, features_BNC, valid_BN
 
     def _read(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor | None, Tensor]:
         """Points and features in float32, zero where not valid."""

@@ -52,4 +52,22 @@ def omni_datasets() -> list[DatasetSpec]:
             obtained="omni data build furniture3d",
             build="omni_plugin_pointcloud.builder.furniture:main",
         ),
+        DatasetSpec(
+            name="modelnet",
+            target="omni_plugin_pointcloud.layouts.modelnet:ModelNet",
+            summary="ModelNet10 and ModelNet40: CAD models in classes",
+            modalities=(("pointcloud", "pointcloud"), ("text", "text")),
+            splits=("train", "test"),
+            license="free for academic use; the models belong to their authors",
+            obtained="free from https://modelnet.cs.princeton.edu; unpack it and give its folder as root",
+        ),
+        DatasetSpec(
+            name="shapenet",
+            target="omni_plugin_pointcloud.layouts.shapenet:ShapeNet",
+            summary="ShapeNetCore: 51,300 CAD models in 55 classes of WordNet",
+            modalities=(("pointcloud", "pointcloud"), ("text", "text")),
+            splits=("train", "val", "test", "all"),
+            license="ShapeNet's terms of use: non-commercial research and education",
+            obtained="on request from https://shapenet.org; unpack it and give its folder as root",
+        ),
     ]

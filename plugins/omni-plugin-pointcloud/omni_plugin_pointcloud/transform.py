@@ -16,11 +16,12 @@ from omni.data.building.counter_rng import CounterRng
 from omni.data.transform import Transform
 from omni.errors import ConfigError
 from omni_plugin_pointcloud.arrays import EXTRA
-from omni_plugin_pointcloud.augment import UPS, PointcloudAugment
+from omni_plugin_pointcloud.augment import PointcloudAugment, make_augment
 from omni_plugin_pointcloud.cloud import Cloud
 from omni_plugin_pointcloud.io import MESH_POINTS, MOST_MESH_POINTS, load
 
 NORMALIZE = ("sphere", "none")
+SUBSETS = ("random", "fixed")
 FLAG_WIDTH = 4  # three numbers and whether they are known
 
 
@@ -34,6 +35,8 @@ class PointcloudBasic(Transform):
         points: at most so many; smaller clouds stay as they are, no point is repeated.
         normalize: "sphere": the centroid goes to the origin and the farthest point to distance 1; "none".
         features: "color", "normal" or both: three numbers each and a flag, 0 where a cloud has none.
+        subset: which points training takes: "random", others each time; "fixed", those of evaluation, so that all
+            clouds can be made into tensors once (the adapter's own ``augment`` can still thin them out).
         up: "x", "y" or "z", the axis that points up, for turning.
         augment: keyword arguments of PointcloudAugment, for training; None = none.
 
@@ -47,22 +50,19 @@ class PointcloudBasic(Transform):
         points: int = 1024,
         normalize: str = "sphere",
         features: Sequence[str] = (),
+        subset: str = "random",
         up: str = "z",
         augment: dict[str, Any] | None = None,
     ) -> None:
         if points < 2:
             raise ConfigError(f"pointcloud_basic: points is {points}; a shape needs two or more.")
-        if normalize not in NORMALIZE or up not in UPS:
-            raise ConfigError(f"pointcloud_basic: normalize is one of {NORMALIZE}, up one of {tuple(UPS)}.")
+        for what, value, known in (("normalize", normalize, NORMALIZE), ("subset", subset, SUBSETS)):
+            if value not in known:
+                raise ConfigError(f"pointcloud_basic: {what} is one of {', '.join(known)}, not {value!r}.")
         self.features = check_features(features, "pointcloud_basic")
-        self.points, self.normalize, self.up = int(points), normalize, up
-        try:
-            self.augment = PointcloudAugment(**(augment or {}))
-        except TypeError as error:
-            known = ", ".join(PointcloudAugment.__dataclass_fields__)
-            raise ConfigError(f"pointcloud_basic: augment: {error}. Known are {known}.") from error
-        if self.augment.problems():
-            raise ConfigError(f"pointcloud_basic: augment: {self.augment.problems()}.")
+        self.points, self.normalize, self.subset, self.up = int(points), normalize, subset, up
+        self.augment = make_augment(augment, up=up, who="pointcloud_basic")
+        self.deterministic = subset == "fixed" and self.augment == PointcloudAugment()
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
         """``raw``: a Cloud, or anything that the loader reads.
@@ -107,6 +107,7 @@ class PointcloudBasic(Transform):
             "points": self.points,
             "normalize": self.normalize,
             "features": list(self.features),
+            "subset": self.subset,
             "up": self.up,
             "augment": None if self.augment == PointcloudAugment() else asdict(self.augment),
         }
@@ -124,7 +125,7 @@ class PointcloudBasic(Transform):
         count = len(sorted_NC)
         if count <= self.points:
             return np.arange(count)
-        if training:
+        if training and self.subset == "random":
             return np.sort(torch.randperm(count)[: self.points].numpy())
         rng = CounterRng("points", hashlib.sha256(np.ascontiguousarray(sorted_NC).tobytes()).hexdigest())
         return np.sort(np.argsort(rng.bits(count), kind="stable")[: self.points])

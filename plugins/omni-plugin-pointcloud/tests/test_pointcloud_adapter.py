@@ -176,6 +176,22 @@ def test_gradients_are_finite_where_groups_are_empty() -> None:
     assert all(value.grad.isfinite().all() for value in model.parameters())
 
 
+def test_the_adapter_changes_clouds_in_training_only() -> None:
+    model = adapter(groups=8, features=["color", "normal"], augment=dict(rotate=180, drop=0.9, jitter=0.01), up="y")
+    given = inputs(random_cloud(40, batch=2), features=True)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        first, second = model.train()(given), model(given)
+        assert not torch.equal(first.tokens_BLD, second.tokens_BLD) and first.tokens_BLD.isfinite().all()
+        model.eval()
+        assert torch.equal(model(given).tokens_BLD, model(given).tokens_BLD)
+        points, features, valid = model._changed(given["points_BN3"], given["features_BNC"], given["valid_BN"])
+    turned = torch.linalg.lstsq(given["points_BN3"][0], points[0]).solution  # one turn for points and normals
+    assert torch.allclose(given["features_BNC"][0, :, 4:7] @ turned, features[0, :, 4:7], atol=0.05)
+    assert torch.equal(features[..., [0, 1, 2, 3, 7]], given["features_BNC"][..., [0, 1, 2, 3, 7]])
+    assert 0 < valid.sum() < 80 and valid.any(1).all()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -191,6 +207,7 @@ def test_tensors_that_do_not_fit(change: object, words: str) -> None:
         adapter()(given)
     with pytest.raises(InputError, match="features"):
         adapter(features=["color"])(inputs(random_cloud(5), features=True))
-    for options in (dict(groups=0), dict(radius=0), dict(features=["colour"])):
+    wrong = (dict(groups=0), dict(radius=0), dict(features=["colour"]), dict(up="w"), dict(augment=dict(turn=1)))
+    for options in wrong:
         with pytest.raises(ConfigError):
             adapter(**options)

@@ -65,6 +65,13 @@ def test_training_takes_other_points_each_time() -> None:
     assert torch.equal(transform(CLOUD)["points_N3"], transform(CLOUD)["points_N3"])
 
 
+def test_a_fixed_subset_can_be_made_into_tensors_once() -> None:
+    fixed = PointcloudBasic(points=64, subset="fixed")
+    assert fixed.deterministic and not PointcloudBasic(points=64).deterministic
+    assert not PointcloudBasic(points=64, subset="fixed", augment=dict(jitter=0.1)).deterministic
+    assert torch.equal(fixed(CLOUD, training=True)["points_N3"], fixed(CLOUD)["points_N3"])
+
+
 def test_a_mesh_gives_more_points_than_are_used() -> None:
     transform = PointcloudBasic(points=2000, features=["normal"])
     options = transform.loader_options()
@@ -107,7 +114,8 @@ def test_scale_jitter_and_dropping() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(points=1), "points is 1"), (dict(normalize="cube"), "normalize"), (dict(up="w"), "up one of"),
+        (dict(points=1), "points is 1"), (dict(normalize="cube"), "normalize"), (dict(up="w"), "up is one of x, y, z"),
+        (dict(subset="all"), "subset is one of"),
         (dict(features=["colour"]), "features"), (dict(augment=dict(turn=1)), "Known are rotate"),
         (dict(augment=dict(rotate=200)), "rotate is 200"), (dict(augment=dict(drop=1)), "drop is 1"),
         (dict(augment=dict(jitter=-1)), "jitter is -1"),
