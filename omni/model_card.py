@@ -54,6 +54,7 @@ def _words(value: Any) -> str:
 
 def _term(item: Mapping[str, Any]) -> str:
     told = f"{item.get('data', 'data')}: {item.get('license') or 'no licence named'}"
+    told += f". {item['notice']}" if item.get("notice") else ""
     if item.get("publish", True):
         return told
     return f"{told}. **Models trained on it must not be published**" + (f": {item['why']}" if item.get("why") else "")

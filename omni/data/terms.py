@@ -1,8 +1,9 @@
 """The terms under which data may be used, and what a model inherits of them.
 
 A data set that has terms keeps them in an attribute ``terms``: a list of ``{"data": name, "license": SPDX expression,
-"publish": bool, "why": sentence}``. Training writes those of its data into the model folder (``info["terms"]``), and
-whatever publishes a model asks ``require_publishable`` first.
+"publish": bool, "why": sentence, "notice": what everyone must know}``, the last two where there is such a thing.
+Training writes those of its data into the model folder (``info["terms"]``), the card shows them, and whatever publishes
+a model asks ``require_publishable`` first.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ class SimClinic:
             raise InputError(f"{self.store.folder} holds simclinic {self.store.info['name']!r}, not {edition!r}.")
         self.edition, self.split, self.slots = edition, split, tuple(slots)
         self.latents = self.store.latents(split)
-        self.terms: list[dict[str, Any]] = self.store.info["terms"]
+        notice = {"notice": self.store.info["notice"]}  # every model's card says that the data are simulated
+        self.terms: list[dict[str, Any]] = [{**item, **notice} for item in self.store.info["terms"]]
         self._cases = self.store.cases(split)
         self._labs = self.store.labs(split)
         self._facts = self.store.facts(split)

@@ -129,6 +129,7 @@ def test_a_model_of_the_edition_with_real_reports_cannot_be_pushed(tmp_path):
     assert terms == SimClinic("mini").terms
     free = save_model_folder(tmp_path / "free_model", model, processor, info={"terms": terms})
     push(free, tmp_path / "given")
+    assert "Simulated, not for clinical use" in (tmp_path / "given" / "README.md").read_text()
     assert (tmp_path / "given" / "SHA256SUMS").is_file()
 
 
