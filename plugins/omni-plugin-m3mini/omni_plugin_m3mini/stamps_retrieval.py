@@ -55,13 +55,16 @@ def chance_at(k: int, *, right: int, candidates: int) -> float:
     return 1 - comb(candidates - right, min(k, candidates)) / comb(candidates, min(k, candidates))
 
 
-def retrieve(embeddings: Mapping[str, Tensor], group_N: Tensor, language_N: Tensor) -> list[DirectionResult]:
+def retrieve(
+    embeddings: Mapping[str, Tensor], group_N: Tensor, language_N: Tensor, *, ks: tuple[int, ...] = KS
+) -> list[DirectionResult]:
     """Rank the objects of each language by the cosine (several query slots: by the mean of unit vectors).
 
     Args:
         embeddings: slot -> (N, E), one row a sample (object and language).
         group_N: int64, objects that are called the same have one number and are all right.
         language_N: int64; candidates of a query are the samples of its own language.
+        ks: recall at these.
 
     Raises:
         InputError: no sample, or embeddings of another length.
@@ -73,7 +76,7 @@ def retrieve(embeddings: Mapping[str, Tensor], group_N: Tensor, language_N: Tens
     unit = {slot: F.normalize(value.float(), dim=-1) for slot, value in embeddings.items()}
     found = []
     for query, target in directions(tuple(embeddings)):
-        ranks, chances, sizes = [], {k: [] for k in KS}, []
+        ranks, chances, sizes = [], {k: [] for k in ks}, []
         for language in language_N.unique():
             mine = language_N == language
             groups = group_N[mine]
@@ -81,14 +84,14 @@ def retrieve(embeddings: Mapping[str, Tensor], group_N: Tensor, language_N: Tens
             ranks.append(positive_ranks(together, unit[target][mine], groups, groups))
             right_M = (groups[:, None] == groups[None]).sum(1)
             sizes += [len(groups)] * len(groups)
-            for k in KS:
+            for k in ks:
                 chances[k] += [chance_at(k, right=right, candidates=len(groups)) for right in right_M.tolist()]
         rank_Q = torch.cat(ranks)
         found.append(
             DirectionResult(
                 query=query, target=target, queries=len(rank_Q), candidates=sum(sizes) / len(sizes),
-                recall={k: float((rank_Q <= k).double().mean()) for k in KS},
-                chance={k: sum(chances[k]) / len(chances[k]) for k in KS},
+                recall={k: float((rank_Q <= k).double().mean()) for k in ks},
+                chance={k: sum(chances[k]) / len(chances[k]) for k in ks},
                 median_rank=float(rank_Q.double().median()),
             )
         )  # fmt: skip

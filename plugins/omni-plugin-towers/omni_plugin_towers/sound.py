@@ -120,7 +120,7 @@ class WhisperSound(FrozenStates):
         return {"sample_rate": SAMPLE_RATE}
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
-        """{"states_LC"} float32 (L, 384), at least one state.
+        """{"states_LC"} float16 (L, 384), at least one state.
 
         Raises:
             InputError: not what the audio loader gives at 16 kHz.

@@ -139,8 +139,8 @@ class FrozenStates(Transform):
 
 
 def as_states(found_LC: np.ndarray) -> dict[str, Tensor]:
-    """{"states_LC"} float32."""
-    return {"states_LC": torch.from_numpy(found_LC.astype(np.float32))}
+    """{"states_LC"} float16, as they are kept: tables of a data set hold many."""
+    return {"states_LC": torch.from_numpy(found_LC.copy())}
 
 
 def positive(name: str, value: float, most: float) -> float:

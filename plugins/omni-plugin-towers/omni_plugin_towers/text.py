@@ -74,7 +74,7 @@ class E5Text(FrozenStates):
         return {"role": self.role, "split": self.split, "center": self.center}
 
     def __call__(self, raw: Any, *, training: bool = False) -> dict[str, Tensor]:
-        """{"states_LC"} float32 (parts, 384), of unit length but for rounding.
+        """{"states_LC"} float16 (parts, 384), of unit length but for rounding.
 
         Raises:
             InputError: no string, an empty one, one that the engine would cut off silently (more than 512 tokens, a
