@@ -33,7 +33,7 @@ STAGE = (
     "objectives", "optim_wrapper", "param_scheduler", "train_cfg", "default_hooks", "custom_hooks", "ema", "freeze",
     "cache",
 )  # fmt: skip
-SLOT_SETTINGS = ("modality", "type", "loader")
+SLOT_SETTINGS = ("modality", "type", "loader", "augmentations")
 EXPORTS = ("last", "best")
 
 
@@ -113,6 +113,10 @@ def check_processor(config: Mapping[str, Any]) -> None:
         component = catalog.component("transform", settings.get("type") or spec.transform)
         own = {key: value for key, value in settings.items() if key not in SLOT_SETTINGS}
         _arguments(component, own, f"processor.{slot}")
+        for item in settings.get("augmentations") or ():
+            from omni.data.augment import build_augmentation
+
+            build_augmentation(slot, item, modality=settings.get("modality", slot), transform=None)
 
 
 def _check_parts(config: Mapping[str, Any], where: str) -> None:

@@ -54,16 +54,65 @@ def list_plugins(as_json: Annotated[bool, AS_JSON] = False) -> None:
         console.print(f"[yellow]{escape(problem)}[/]")
 
 
+def provided(status: PluginStatus) -> dict[str, list[str]]:
+    """What a plugin provides by kind; augmentations and tokenizers apart from the other transforms."""
+    found: dict[str, list[str]] = {}
+    for spec in status.specs:
+        role = getattr(spec, "role", spec.kind)
+        found.setdefault("augmentation" if role == "augment" else role, []).append(spec.name)
+    return found
+
+
 def describe(status: PluginStatus) -> str:
     """What a plugin provides, or why it does not work; one cell of the table."""
     lines = []
     if status.ok:
-        lines.append("; ".join(f"{kind} {', '.join(names)}" for kind, names in status.provides.items()) or "nothing")
+        lines.append("; ".join(f"{kind} {', '.join(names)}" for kind, names in provided(status).items()) or "nothing")
     else:
         lines.append(status.reason + (f" -> {status.hint}" if status.hint else ""))
     lines.extend(f"note: {note}" for note in status.notes)
     lines.extend(status.info.notices if status.info else ())
     return "\n".join(lines)
+
+
+@app.command("show")
+def show_plugin(name: Annotated[str, typer.Argument(help="The plugin's name, as in `omni plugins list`.")]) -> None:
+    """What a plugin provides, each with its summary."""
+    found = find(look(), name)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    for status in found:
+        console.print(escape(f"{status.name} ({status.distribution} {status.version or '-'}): {status.state}"))
+        if not status.ok:
+            console.print(escape(describe(status)))
+            continue
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in ("kind", "name", "for", "summary"):
+            table.add_column(column, overflow="fold")
+        kinds = {item: kind for kind, names in provided(status).items() for item in names}
+        for spec in status.specs:
+            row = (kinds[spec.name], spec.name, getattr(spec, "modality", ""), getattr(spec, "summary", ""))
+            table.add_row(*map(escape, row))
+        console.print(table)
+        for notice in status.info.notices if status.info else ():
+            console.print(f"[yellow]{escape(notice)}[/]")
+
+
+def find(catalog: Catalog, name: str) -> list[PluginStatus]:
+    """The plugins of a name.
+
+    Raises:
+        UnknownComponentError: there is none.
+    """
+    found = [status for status in catalog.plugins if status.name == name]
+    if not found:
+        names = sorted({status.name for status in catalog.plugins})
+        listed = ", ".join(names) or "none"
+        raise UnknownComponentError(f"No plugin {name!r}. Installed: {listed}.{did_you_mean(name, names)}")
+    return found
 
 
 @app.command("check")
@@ -74,12 +123,7 @@ def check_plugin(
     """Show why a plugin does not work, and run the contract tests of what it provides. Exit code 1: something fails."""
     from omni.testing.report import check_status
 
-    catalog = look()
-    found = [status for status in catalog.plugins if status.name == name]
-    if not found:
-        names = sorted({status.name for status in catalog.plugins})
-        listed = ", ".join(names) or "none"
-        raise UnknownComponentError(f"No plugin {name!r}. Installed: {listed}.{did_you_mean(name, names)}")
+    found = find(look(), name)
     from rich.console import Console
 
     with Console(stderr=True).status(f"checking {name}") as line:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from omni.data.augment import ROLE, Augmentation, build_augmentation
 from omni.data.collate import POOLED_KEY, Item, collate_targets, presence, stack_pooled
 from omni.data.loaders import SlotLoader, retold
 from omni.data.transform import Transform
@@ -18,15 +19,16 @@ from omni.plugin.suggest import did_you_mean
 from omni.registry import check_arguments
 from omni.types import Batch, Sample
 
-RESERVED = ("modality", "type", "loader")
+RESERVED = ("modality", "type", "loader", "augmentations")
 
 
 class Processor:
     """Loads and transforms the slots of a sample, and collates samples to a batch.
 
     Args:
-        slots: slot -> ``{"modality": ..., "type": transform's name, "loader": {loader options}, **transform's keyword
-            arguments}``. ``modality`` defaults to the slot's name, ``type`` to the modality's default transform.
+        slots: slot -> ``{"modality": ..., "type": transform's name, "loader": {loader options}, "augmentations": [...],
+            **transform's keyword arguments}``. ``modality`` defaults to the slot's name, ``type`` to the modality's
+            default transform. ``augmentations`` (see omni.data.augment) are built when training first needs them.
 
     Raises:
         ConfigError: an unknown keyword, or a transform of another modality.
@@ -38,12 +40,15 @@ class Processor:
         self.loaders: dict[str, SlotLoader] = {}
         self.transforms: dict[str, Transform] = {}
         self._types: dict[str, str] = {}
+        self.augmentations: dict[str, list[dict[str, Any]]] = {}
+        self._augmenters: dict[str, list[Augmentation]] = {}
         for slot, settings in slots.items():
             self._add(slot, dict(settings))
 
     def _add(self, slot: str, settings: dict[str, Any]) -> None:
         modality = settings.pop("modality", slot)
         loader_options = settings.pop("loader", None)
+        self.augmentations[slot] = [dict(item) for item in settings.pop("augmentations", None) or ()]
         self.modalities[slot] = modality
         self.loaders[slot] = SlotLoader(slot, modality=modality, options=loader_options)
         name = settings.pop("type", None) or self.loaders[slot].spec.transform
@@ -105,11 +110,27 @@ class Processor:
         self.require(slot)
         loader = self.loaders[slot]
         raw = loader(value)
+        changes = self._changes(slot) if training else ()
         try:
-            return self.transforms[slot](raw, training=training)
+            for change in changes:
+                raw = change.raw(raw)
+            tensors = self.transforms[slot](raw, training=training)
+            for change in changes:
+                tensors = change.tensors(tensors)
+            return tensors
         except InputError as error:
             source = f" ({str(value)!r})" if isinstance(value, (str, Path)) and str(value) not in str(error) else ""
             raise retold(error, f"Slot {slot!r}{source}: {error}") from error
+
+    def _changes(self, slot: str) -> list[Augmentation]:
+        if slot not in self._augmenters:
+            settings = dict(modality=self.modalities[slot], transform=self.transforms[slot])
+            self._augmenters[slot] = [build_augmentation(slot, item, **settings) for item in self.augmentations[slot]]
+        return self._augmenters[slot]
+
+    def deterministic(self, slot: str) -> bool:
+        """Whether training makes no difference to a value of the slot."""
+        return self.transforms[slot].deterministic and not self.augmentations[slot]
 
     def require(self, slot: str, *, what: str = "This processor") -> None:
         """Raise InputError with the slots that exist, unless ``slot`` is one of them."""
@@ -171,7 +192,7 @@ class Processor:
         return chosen
 
     def _tables(self) -> tuple[dict[str, Any], ...]:
-        return self.modalities, self.loaders, self.transforms, self._types
+        return self.modalities, self.loaders, self.transforms, self._types, self.augmentations
 
     def to_config(self, folder: Path | str | None = None) -> dict[str, dict[str, Any]]:
         """The JSON settings that rebuild this processor.
@@ -187,6 +208,8 @@ class Processor:
             settings = {"modality": self.modalities[slot], "type": self._types[slot], **transform.to_config(place)}
             if self.loaders[slot].options:
                 settings["loader"] = dict(self.loaders[slot].options)
+            if self.augmentations[slot]:
+                settings["augmentations"] = [dict(item) for item in self.augmentations[slot]]
             config[slot] = settings
             if place is not None and not any(place.iterdir()):
                 place.rmdir()
@@ -209,8 +232,13 @@ def build_transform(slot: str, name: str, *, modality: str, settings: Mapping[st
     """
     catalog = get_catalog()
     spec = catalog.get("transform", name).spec
+    if spec.role == ROLE:
+        raise ConfigError(
+            f"Slot {slot!r}: {name!r} is an augmentation, no transform. Name it as augmentations=[dict(type={name!r})]."
+        )
     if spec.modality != modality:
-        fitting = [entry.spec.name for entry in catalog.entries("transform") if entry.spec.modality == modality]
+        kinds = [entry.spec for entry in catalog.entries("transform") if entry.spec.modality == modality]
+        fitting = [kind.name for kind in kinds if kind.role != ROLE]
         raise ConfigError(
             f"Slot {slot!r} is of modality {modality!r}, but the transform {name!r} is for {spec.modality!r}. "
             f"Transforms for {modality}: {', '.join(fitting) or 'none'}."

@@ -200,7 +200,7 @@ class LoaderBuilder:
         left_out: frozenset[int] = frozenset()
         fixed = [slot for slot in self.processor.slots if slot not in self.stage.cache]
         tables = config.get("tables", "auto")
-        fixed_enough = not training or all(self.processor.transforms[slot].deterministic for slot in fixed)
+        fixed_enough = not training or all(self.processor.deterministic(slot) for slot in fixed)
         wants_tables = tables is True or (tables == "auto" and (bool(self.stage.cache) or (training and fixed_enough)))
         if self.stage.cache or wants_tables:
             read = [*fixed, *self.stage.cache] if fixed_enough else list(self.stage.cache)

@@ -20,6 +20,8 @@ BASES = {
     "transform": "omni.data.transform:Transform",
     "metric": "omni.metrics.base:Metric",
 }
+ROLE = "augment"
+AUGMENTATION = "omni.data.augment:Augmentation"
 DISCOVERY = """
 import sys
 from omni.plugin.catalog import get_catalog
@@ -56,11 +58,11 @@ def _spec_checks(spec: Any) -> Iterator[Check]:
     label = f"{spec.kind}_{spec.name}"
     if spec.target_strings():
         yield Check(name=f"{label}:targets_resolve", run=partial(targets_resolve, spec))
-    from omni.testing import modality, objective, transform
+    from omni.testing import augment, modality, objective, transform
 
     functions = {
         "modality": modality.CHECKS,
-        "transform": transform.CHECKS,
+        "transform": transform.CHECKS if getattr(spec, "role", "") != ROLE else augment.CHECKS,
         "objective": objective.OBJECTIVE_CHECKS,
         "head": objective.HEAD_CHECKS,
     }
@@ -88,7 +90,7 @@ def targets_resolve(spec: Any) -> None:
     catalog = get_catalog()
     entry = catalog.get(spec.kind, spec.name)
     found = [catalog.resolve(target, needed_by=entry) for target in spec.target_strings()]
-    base = BASES.get(spec.kind)
+    base = AUGMENTATION if getattr(spec, "role", "") == ROLE else BASES.get(spec.kind)
     if base:
         wanted = catalog.resolve(base)
         right = isinstance(found[0], type) and issubclass(found[0], wanted)

@@ -48,4 +48,18 @@ def omni_transforms() -> list[TransformSpec]:
             summary="Any tokenizer that transformers.AutoTokenizer reads from a local folder",
             requires=("transformers>=4.50",),
         ),
+        TransformSpec(
+            name="word_dropout",
+            target="omni.builtin.text.augment:WordDropout",
+            modality="text",
+            role="augment",
+            summary="Leaves out words at random",
+        ),
+        TransformSpec(
+            name="span_mask",
+            target="omni.builtin.text.augment:SpanMask",
+            modality="text",
+            role="augment",
+            summary="Masks runs of whole words, or takes them out",
+        ),
     ]

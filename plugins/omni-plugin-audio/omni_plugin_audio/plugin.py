@@ -7,6 +7,15 @@ from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, ho
 AUDIO_TEXT = (("audio", "audio"), ("text", "text"))
 
 
+AUGMENTATIONS = (
+    ("audio_speed", "AudioSpeed", "Speed and pitch"),
+    ("audio_eq", "AudioEq", "A random smooth frequency response"),
+    ("audio_noise", "AudioNoise", "White to pink noise"),
+    ("audio_shift", "AudioShift", "Silence before and after"),
+    ("audio_mask", "AudioMask", "Silences a stretch"),
+)
+
+
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     return PluginInfo(name="audio", summary="Sound: WAV, FLAC, Ogg, MP3 at 16 kHz mono", maturity="stable")
@@ -42,6 +51,16 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_audio.transform:LogMel",
             modality="audio",
             summary="80 log-mel bands every 10 ms",
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_audio.augmentations:{kind}",
+                modality="audio",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
         ),
     ]
 

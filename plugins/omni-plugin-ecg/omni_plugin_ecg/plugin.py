@@ -7,6 +7,15 @@ from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, ho
 NOTICE = "Research software, not a medical device: nothing it gives may be used for diagnosis or treatment."
 
 
+AUGMENTATIONS = (
+    ("ecg_scale", "EcgScale", "All leads times one factor"),
+    ("ecg_noise", "EcgNoise", "White noise, in millivolts"),
+    ("ecg_wander", "EcgWander", "A slow wander of the baseline"),
+    ("ecg_lead_dropout", "EcgLeadDropout", "Masks whole leads"),
+    ("ecg_time_mask", "EcgTimeMask", "Masks stretches of time on all leads"),
+)
+
+
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     return PluginInfo(
@@ -42,7 +51,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_ecg.transform:EcgBasic",
             modality="ecg",
             summary="Chosen leads in millivolts at one rate, baseline removed, missing leads masked",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_ecg.augmentations:{kind}",
+                modality="ecg",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 

@@ -11,6 +11,14 @@ KARPATHY = "is in caption_datasets.zip of cs.stanford.edu/people/karpathy"
 PICTURES = "the pictures: terms of Flickr, each with its own licence"
 
 
+AUGMENTATIONS = (
+    ("image_flip", "ImageFlip", "Mirrors at random"),
+    ("image_erase", "ImageErase", "Fills a random rectangle with the mean colour"),
+    ("image_noise", "ImageNoise", "White noise"),
+    ("image_color", "ImageColor", "Brightness, contrast and saturation"),
+)
+
+
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     return PluginInfo(name="image", summary="Pictures: JPEG, PNG, WebP, ... as 16 x 16 patches", maturity="stable")
@@ -40,7 +48,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_image.transform:ImageBasic",
             modality="image",
             summary="Bicubic resize (squash, crop or keep the aspect), CLIP mean and std, random resized crop",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_image.augmentations:{kind}",
+                modality="image",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from omni.plugin import CommandSpec, DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
+AUGMENTATIONS = (("tabular_mask", "TabularMask", "Hides numbers as if they had not been recorded"),)
+
 
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
@@ -34,7 +36,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_tabular.transform:TabularBasic",
             modality="tabular",
             summary="Units of a schema, robust scores and percentiles of its training data, presence flags",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_tabular.augment:{kind}",
+                modality="tabular",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 

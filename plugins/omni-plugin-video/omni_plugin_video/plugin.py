@@ -29,13 +29,18 @@ LAYOUTS = (
 )  # fmt: skip
 
 
-def _layout(
-    name: str, target: str, splits: tuple[str, ...], license: str, obtained: str, summary: str
-) -> DatasetSpec:
+def _layout(name: str, target: str, splits: tuple[str, ...], license: str, obtained: str, summary: str) -> DatasetSpec:
     return DatasetSpec(
         name=name, target=f"omni_plugin_video.layouts.{name}:{target}", summary=summary, modalities=SLOTS,
         splits=splits, license=license, obtained=obtained,
     )  # fmt: skip
+
+
+AUGMENTATIONS = (
+    ("video_flip", "VideoFlip", "Mirrors whole films"),
+    ("video_erase", "VideoErase", "Fills one rectangle, the same in every frame"),
+    ("video_color", "VideoColor", "Brightness, contrast and saturation, the same in every frame"),
+)
 
 
 @hookimpl
@@ -71,7 +76,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_video.transform:VideoBasic",
             modality="video",
             summary="Frames chosen evenly, by segments, densely or by time; bicubic resize, CLIP mean and std",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_video.augmentations:{kind}",
+                modality="video",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 

@@ -7,6 +7,14 @@ from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, ho
 NOTICE = "Research software, not a medical device: nothing it gives may be used for diagnosis or treatment."
 
 
+AUGMENTATIONS = (
+    ("xray_rotate", "XrayRotate", "Turns by some degrees"),
+    ("xray_exposure", "XrayExposure", "Contrast and brightness"),
+    ("xray_noise", "XrayNoise", "White noise"),
+    ("xray_erase", "XrayErase", "Fills a random rectangle with the mean level"),
+)
+
+
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
     return PluginInfo(
@@ -42,7 +50,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_xray.transform:XrayBasic",
             modality="xray",
             summary="Resize without mirror flips (fit, squash, crop or keep the aspect), one channel, mean and std",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_xray.augmentations:{kind}",
+                modality="xray",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 
