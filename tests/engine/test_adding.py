@@ -126,6 +126,21 @@ def test_the_new_modality_trains_and_the_old_groups_are_kept(old, tmp_path):
     assert words.shape == (1, 3)
 
 
+def test_frozen_slots_may_be_cached_and_best_weights_taken(old, tmp_path):
+    config = new_config(
+        old.model_folder,
+        objectives=[{"type": "info_nce", "slots": ["pulse", "word"], "labels": "class"}],
+        cache=["word"],
+        val_dataloader={"dataset": {"type": "toy_senses", "size": 12, "seed": 1}, "batch_size": 12},
+        train_cfg={"max_iters": 6, "val_interval": 3},
+        default_hooks={"checkpoint": {"interval": 3, "save_best": "val_loss"}},
+        export="best",
+    )
+    result = train(config, work_dir=tmp_path / "new", quiet=True)
+    before, after = (outputs(load_model(item.model_folder)) for item in (old, result))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
 def test_it_is_added_again_from_what_the_run_wrote(old, tmp_path):
     """config.py of the run, its files beside the old model, is a config too; the result is the same."""
     first = train(new_config(old.model_folder), work_dir=tmp_path / "first", quiet=True)
