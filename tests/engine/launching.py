@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 def environment():
     """That of processes in which the toy plugins are installed."""
-    plugins = (HERE.parent / "toy_modalities.py", HERE / "toy_training.py")
+    plugins = (HERE.parent / "toy_modalities.py", HERE / "toy_training.py", HERE / "toy_adding.py")
     return {
         **os.environ,
         "OMNI_PLUGIN_FILES": os.pathsep.join(str(path) for path in plugins),

@@ -221,3 +221,26 @@ def test_new_parts_are_the_outermost(old):
     parts = new_parts(old.model, names)
     assert {"adapters.word", "projections.word", "core.layers.1.experts.word", "core.final_norms.word"} <= set(parts)
     assert all(part.rpartition(".")[2] == "word" for part in parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_with_balanced_sampling_do_what_one_does(senses, tmp_path, strategy):
+    from launching import torchrun
+
+    first = old_config(ema=None)
+    first["model"].update(drop_path=0.0, decoder=None)
+    start = train(first, work_dir=tmp_path / "old", quiet=True).model_folder
+    made = new_config(start, ema=None)
+    made["objectives"] = [{"type": "info_nce", "slots": ["pulse", "word"], "labels": "class"}]
+    made["optim_wrapper"] = {"optimizer": {"type": "SGD", "lr": 0.05}}
+    sampler = {"type": "balanced", "by": "class", "power": 0.5}
+    made["train_dataloader"] = {"dataset": {"type": "toy_senses"}, "batch_size": 12, "sampler": sampler}
+    train(made, work_dir=tmp_path / "one", quiet=True)
+    made["train_dataloader"]["batch_size"], made["strategy"] = 6, {"type": strategy}
+    configs.dump(made, tmp_path / "run.py")
+    torchrun("-m", "omni", "train", tmp_path / "run.py", "--work-dir", tmp_path / "two", "--device", "cpu")
+    folders = (start, tmp_path / "one" / "model", tmp_path / "two" / "model")
+    old, one, two = (load_file(folder / "model.safetensors") for folder in folders)
+    assert all(torch.equal(value, two[name]) for name, value in old.items())
+    assert one.keys() == two.keys() and max(float((one[name] - two[name]).abs().max()) for name in one) < 2e-6
