@@ -86,8 +86,8 @@ def test_default_slots_and_names_of_samples(toy_plugin, tmp_path):
     with pytest.raises(ConfigError, match="no field 'jpg'.*Fields: .*left.npy"):
         WebDatasetStream(tmp_path, slots={"stripe": "jpg"})
     with tarfile.open(tmp_path / "b.tar", "w") as archive:
-        add(archive, "0.xyz", b"")
-    with pytest.raises(ConfigError, match="none of the fields xyz is of an installed modality"):
+        add(archive, "0.zzz", b"")
+    with pytest.raises(ConfigError, match="none of the fields zzz is of an installed modality"):
         WebDatasetStream(tmp_path / "b.tar")
 
 
