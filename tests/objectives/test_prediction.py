@@ -58,3 +58,21 @@ def test_a_label_out_of_range_is_named():
 def test_one_slot_only():
     with pytest.raises(ConfigError, match="exactly one slot"):
         LabelPrediction(slots=["text", "audio"], labels="kind", num_classes=3)
+
+
+def test_the_spread_of_the_first_weights():
+    """A normal cut at one standard deviation keeps .54 of it."""
+    model = OmniModel(
+        ModelConfig(
+            width=256, num_layers=1, num_heads=2, ffn_width=16, slots={"text": "text"}, embedding_width=8,
+            layer_scale=1.0,
+        )
+    )  # fmt: skip
+    for std in (0.02, 0.2):
+        objective = LabelPrediction(slots=["text"], labels="kind", num_classes=50, init_std=std)
+        torch.manual_seed(0)
+        objective.bind(model)
+        weight = objective.classifier.weight.detach()
+        assert weight.abs().max() <= std and weight.std().item() == pytest.approx(0.54 * std, rel=0.02)
+    with pytest.raises(ConfigError, match="init_std"):
+        LabelPrediction(slots=["text"], labels="kind", num_classes=3, init_std=0.0)

@@ -9,16 +9,16 @@ stages = [
         name="sound",
         max_iters=200,
         objectives=[
-            dict(type="label_prediction", slots=["audio"], labels="thing", num_classes=128),
-            dict(type="label_prediction", slots=["audio"], labels="when", num_classes=4),
+            dict(type="label_prediction", slots=["audio"], labels="thing", num_classes=128, init_std=0.2),
+            dict(type="label_prediction", slots=["audio"], labels="when", num_classes=4, init_std=0.2),
         ],
     ),
     dict(
         name="picture",
         max_iters=1500,
         objectives=[
-            dict(type="label_prediction", slots=["video"], labels="thing", num_classes=128),
-            dict(type="label_prediction", slots=["video"], labels="motion", num_classes=6),
+            dict(type="label_prediction", slots=["video"], labels="thing", num_classes=128, init_std=0.2),
+            dict(type="label_prediction", slots=["video"], labels="motion", num_classes=6, init_std=0.2),
         ],
     ),
 ]
