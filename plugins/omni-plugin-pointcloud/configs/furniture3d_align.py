@@ -7,6 +7,6 @@ _base_ = ["furniture3d_model.py"]
 
 objectives = [dict(type="info_nce", slots=["pointcloud", "image", "text", "audio"], labels="name")]
 train_dataloader = dict(
-    dataset=dict(type="furniture3d", split="train", text="class_and_name"), batch_size=96, tables=True
+    dataset=dict(type="furniture3d", split="train", text="class_and_name"), batch_size=64, tables=True
 )
-train_cfg = dict(max_iters=800)
+train_cfg = dict(max_iters=1500)

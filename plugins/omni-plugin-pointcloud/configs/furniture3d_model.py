@@ -36,8 +36,9 @@ processor = dict(
     text=dict(modality="text", type="bpe"),
     audio=dict(modality="audio", type="log_mel", max_seconds=2.0),
 )
+# At 2e-3 all four towers fall to one constant vector in the first steps and stay there.
 optim_wrapper = dict(
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="auto"
+    optimizer=dict(type="AdamW", lr=6e-4, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="auto"
 )
 param_scheduler = dict(type="warmup_cosine", warmup=0.1, min_lr=1e-6)
 default_hooks = dict(checkpoint=dict(interval=100000, keep=2), logger=dict(interval=50))

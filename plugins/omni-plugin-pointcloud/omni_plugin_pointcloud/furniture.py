@@ -26,8 +26,9 @@ LICENSE = "CC0-1.0 AND CC-BY-3.0"
 class Furniture3d(Dataset):
     """A piece of furniture in one language; map-style, items are :class:`omni.types.Sample`.
 
-    Slots: ``pointcloud`` (2,048 points of the model's surface, in cm, y up), ``image`` (its icon, PNG), ``text`` (its
-    name), ``audio`` (the name spoken by espeak-ng, Ogg Opus; missing in languages that are not spoken). ``targets``:
+    Slots: ``pointcloud`` (2,048 points of the model's surface, in its own unit, mostly cm, y up), ``image`` (its icon,
+    PNG), ``text`` (its name), ``audio`` (the name spoken by espeak-ng, Ogg Opus; missing in languages that are not
+    spoken). ``targets``:
     ``class`` (index into ``classes``, English names of the rooms and kinds), ``model``, ``name`` (the same for models
     that are called alike in English) and ``language``.
 

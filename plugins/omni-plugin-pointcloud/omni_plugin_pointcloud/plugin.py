@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from omni.plugin import DatasetSpec, ModalitySpec, PluginInfo, TransformSpec, hookimpl
 
+AUGMENTATIONS = (
+    ("pointcloud_rotate", "PointcloudRotate", "A turn about the axis that points up"),
+    ("pointcloud_scale", "PointcloudScale", "All axes times one factor"),
+    ("pointcloud_jitter", "PointcloudJitter", "Noise on every coordinate"),
+    ("pointcloud_dropout", "PointcloudDropout", "Leaves out some of the points"),
+)
+
 
 @hookimpl
 def omni_plugin_info() -> PluginInfo:
@@ -34,7 +41,17 @@ def omni_transforms() -> list[TransformSpec]:
             target="omni_plugin_pointcloud.transform:PointcloudBasic",
             modality="pointcloud",
             summary="So many points in the unit sphere; turned, scaled, jittered and thinned in training",
-        )
+        ),
+        *(
+            TransformSpec(
+                name=name,
+                target=f"omni_plugin_pointcloud.augmentations:{kind}",
+                modality="pointcloud",
+                role="augment",
+                summary=summary,
+            )
+            for name, kind, summary in AUGMENTATIONS
+        ),
     ]
 
 

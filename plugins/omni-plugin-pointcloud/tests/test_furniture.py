@@ -143,6 +143,22 @@ def test_the_command_takes_the_pinned_package_only(
     assert data.languages == ["en"] and all("audio" not in sample.values for sample in data)
 
 
+@pytest.mark.slow
+def test_the_table_is_made_of_a_training(built: Path, tmp_path: Path) -> None:
+    from tools.furniture3d_table import run
+
+    result = run(tmp_path / "table", root=str(built), seed=0, steps=2)
+    assert json.loads((tmp_path / "table" / "results.json").read_text())["classes"] == ["kitchen", "office"]
+    found = result["zero_shot"]["pointcloud"]
+    assert found["samples"] == len(Furniture3d("test", root=built, languages="en")) and 0 <= found["balanced"] <= 1
+    names = {row["name"] for row in result["retrieval"]}
+    assert {"pointcloud > image", "image+text+audio > pointcloud"} <= names and len(names) == 16
+    stamp = (tmp_path / "table" / "training" / "complete.json").read_text()
+    again = run(tmp_path / "table", root=str(built), seed=0, steps=2)
+    assert (tmp_path / "table" / "training" / "complete.json").read_text() == stamp
+    assert again["zero_shot"] == result["zero_shot"]
+
+
 def test_what_is_refused(built: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="omni data build furniture3d"):
         Furniture3d(root=tmp_path)

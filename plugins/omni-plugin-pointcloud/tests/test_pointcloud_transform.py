@@ -7,6 +7,7 @@ import pytest
 import torch
 from shape_files import mesh_file
 
+from omni.data.augment import build_augmentation
 from omni.errors import ConfigError
 from omni_plugin_pointcloud.augment import PointcloudAugment, rotation
 from omni_plugin_pointcloud.cloud import checked_cloud
@@ -109,6 +110,30 @@ def test_scale_jitter_and_dropping() -> None:
     assert min(kept) < 200 < max(kept) and np.mean(kept) == pytest.approx(500 * 0.55, rel=0.25)
     alone = PointcloudBasic(points=2, augment=dict(drop=0.99))
     assert all(len(alone(CLOUD, training=True)["points_N3"]) in (1, 2) for _ in range(20))
+
+
+def test_augmentations_by_name() -> None:
+    transform = PointcloudBasic(points=500, up="y", features=["color", "normal"])
+    plain = transform(CLOUD)
+
+    def changed(kind: str, **settings: object) -> dict[str, torch.Tensor]:
+        made = build_augmentation("shape", dict(type=kind, **settings), modality="pointcloud", transform=transform)
+        torch.manual_seed(2)
+        return made.tensors(plain)
+
+    turned = changed("pointcloud_rotate")
+    assert torch.allclose(turned["points_N3"][:, 1], plain["points_N3"][:, 1])
+    solved = torch.linalg.lstsq(plain["points_N3"], turned["points_N3"]).solution
+    assert torch.allclose(plain["features_NC"][:, 4:7] @ solved, turned["features_NC"][:, 4:7], atol=1e-4)
+    assert torch.equal(turned["features_NC"][:, :4], plain["features_NC"][:, :4])
+    few = changed("pointcloud_dropout", share=0.9)
+    assert len(few["points_N3"]) == len(few["features_NC"]) < 500
+    assert 0 < (changed("pointcloud_jitter")["points_N3"] - plain["points_N3"]).abs().max() <= 0.03 + 1e-6
+    assert 0.5 < changed("pointcloud_scale", most=0.5)["points_N3"].norm(dim=1).max() < 1.5
+    for kind, settings in (("pointcloud_rotate", dict(degrees=200)), ("pointcloud_dropout", dict(share=1.0)),
+                           ("pointcloud_jitter", dict(deviation=-1)), ("pointcloud_scale", dict(most=2))):  # fmt: skip
+        with pytest.raises(ConfigError, match=next(iter(settings)) + "|rotate|drop"):
+            changed(kind, **settings)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def _normalise_names(models: list[Model]) -> None:
 
 
 def _clouds(models: list[Model], points: int, pieces: Path, tell: Progress) -> list[np.ndarray]:
-    """(N, 3) float32 of each model, in cm, upright; each catalogue's are kept as soon as they are made."""
+    """(N, 3) float32 of each model, in its own unit, upright; each catalogue's are kept as soon as they are made."""
     from omni_plugin_pointcloud import meshes
 
     clouds: list[np.ndarray] = []
