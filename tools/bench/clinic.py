@@ -49,7 +49,7 @@ def bench_simclinic() -> list[dict[str, Any]]:
 def _verdict(
     row: str, query: str, mean: float, ceiling: float, means: dict[tuple[str, str], float]
 ) -> tuple[str, bool | None]:
-    """The target in words, and whether it is reached; None where the issue is open."""
+    """The target in words, and whether it is reached; None where there is no target."""
     both = "ecg + labs"
     if query != both:
         return f"{ceiling:.3f} +- {NEAR}", abs(mean - ceiling) <= NEAR
