@@ -50,6 +50,7 @@ class BalancedBatchSampler(EpochBatchSampler):
         self.members = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
         sizes = np.array([len(item) for item in self.members], np.float64)
         self.shares = sizes**power / (sizes**power).sum()
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}  # of each group the last round's
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Batches of (round of the group, index) draws."""
@@ -93,8 +94,12 @@ class BalancedBatchSampler(EpochBatchSampler):
         return rounds, indices
 
     def _order(self, group: int, turn: int) -> np.ndarray:
-        size = len(self.members[group])
-        return permutation(size, mix(self.seed, "balanced", group, turn)) if self.shuffle else np.arange(size)
+        known = self._orders.get(group)
+        if known is None or known[0] != turn:
+            size = len(self.members[group])
+            order = permutation(size, mix(self.seed, "balanced", group, turn)) if self.shuffle else np.arange(size)
+            known = self._orders[group] = (turn, order)
+        return known[1]
 
 
 def sampler_settings(config: Any, *, what: str) -> dict[str, Any] | None:

@@ -72,7 +72,6 @@ def test_sentences_are_as_alike_as_they_should_be(folder: Path) -> None:
 
 
 def test_lora_on_real_weights_is_saved_whole(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("peft")
     model, processor = build(folder, lora={"r": 4})
     with torch.no_grad():
         for name, value in model.named_parameters():

@@ -107,7 +107,6 @@ def test_all_of_it_trains(bert):
 
 
 def test_lora_trains_only_its_matrices_and_is_saved(bert):
-    pytest.importorskip("peft")
     plain, model = build(bert).eval(), build(bert, lora={"r": 2, "targets": ["query", "value"]}).eval()
     _, inputs = texts(bert)
     with torch.no_grad():
