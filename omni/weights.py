@@ -34,9 +34,13 @@ def split_keys(path: Path, *, wanted: Collection[str], dropped: Collection[str])
 
 
 def load_tensors(path: Path, names: Collection[str]) -> dict[str, Tensor]:
-    """These tensors of the file, on the CPU."""
+    """These tensors of the file, on the CPU, each in memory of its own.
+
+    In the file they start at any byte, and kernels of some processors add in another order there: the last bits of an
+    output would differ between a model and its saved copy.
+    """
     with _open(path) as file:
-        return {name: file.get_tensor(name) for name in names}
+        return {name: file.get_tensor(name).clone() for name in names}
 
 
 def explain_difference(

@@ -54,7 +54,7 @@ def test_accuracy_of_encoders_that_know_xor():
 
 @pytest.mark.parametrize(("dims", "p"), [(1, 1.0), (2, 0.5)])
 def test_symile_reaches_the_optimum_and_pairs_do_not(dims, p):
-    config = SymileXor().config(full=False) | {"train": 4_000, "test": 4_000, "batch": 500, "epochs": 14}
+    config = SymileXor().config(full=False) | {"train": 4_000, "test": 4_000, "batch": 500, "epochs": 8}
     value = train_and_test("symile", dims=dims, p=p, seed=0, config=config)
     assert value == pytest.approx(optimum(dims, p), abs=0.03)
     assert train_and_test("pair_sum", dims=dims, p=p, seed=0, config=config) <= optimum(dims, p) - 0.2

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 import torch
 import transformers as hf
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from omni.builtin.text.vocabulary import BPE_FILE
 
 SMALL = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
 PICTURE = dict(image_size=32, patch_size=16)
-WORDS = dict(vocab_size=16384, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+NUM_TOKENS = 1024
+WORDS = dict(vocab_size=NUM_TOKENS, pad_token_id=1, bos_token_id=0, eos_token_id=2)
 CONV = dict(conv_dim=[16] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2)
 CLAP_AUDIO = dict(
     patch_embeds_hidden_size=8, depths=[1, 1], num_attention_heads=[2, 2], hidden_size=16, spec_size=64, window_size=4
@@ -53,15 +58,21 @@ CONFIGS = {
 IMAGE_SIZES = dict(size={"height": 32, "width": 32})
 
 
+@cache
+def vocabulary() -> str:
+    """The first tokens of omni's own vocabulary, as JSON: the whole of it would be read again for every test."""
+    made = json.loads(BPE_FILE.read_text(encoding="utf-8"))
+    model = made["model"]
+    model["vocab"] = kept = {token: number for token, number in model["vocab"].items() if number < NUM_TOKENS}
+    model["merges"] = [pair for pair in model["merges"] if "".join(pair) in kept and kept.keys() >= set(pair)]
+    return json.dumps(made)
+
+
 def tokenizer(places: int = 64) -> hf.PreTrainedTokenizerFast:
     marks = dict(pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>")
-    made = hf.PreTrainedTokenizerFast(tokenizer_file=str(BPE_FILE), model_max_length=places, **marks)
-    from tokenizers.processors import TemplateProcessing
-
-    made.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    return made
+    base = Tokenizer.from_str(vocabulary())
+    base.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    return hf.PreTrainedTokenizerFast(tokenizer_object=base, model_max_length=places, **marks)
 
 
 def preprocessors(name: str) -> list:
