@@ -19,13 +19,22 @@ DEFAULT_HOOKS: dict[str, tuple[str, ...]] = {
     "checkpoint": ("interval", "keep", "save_best", "rule"),
     "logger": ("interval",),
 }
-OPTIM_WRAPPER = ("optimizer", "clip_grad", "accumulative_counts", "dtype", "lr_scale")
+OPTIM_WRAPPER = ("optimizer", "clip_grad", "accumulative_counts", "dtype", "lr_scale", "layer_decay")
 CLIP_GRAD = ("type", "max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value")
 EMA = ("decay",)
 STRATEGIES: dict[str, tuple[str, ...]] = {"ddp": (), "fsdp": ("reshard", "blocks")}
 LOADER = (
-    "dataset", "batch_size", "num_workers", "shuffle", "slot_dropout", "views", "tables", "pin_memory", "prefetch",
-    "buckets", "sampler",
+    "dataset",
+    "batch_size",
+    "num_workers",
+    "shuffle",
+    "slot_dropout",
+    "views",
+    "tables",
+    "pin_memory",
+    "prefetch",
+    "buckets",
+    "sampler",
 )
 SAMPLERS: dict[str, tuple[str, ...]] = {"balanced": ("by", "power")}  # fmt: skip
 STAGE = (

@@ -196,10 +196,20 @@ class ObjectiveOutput:
 
 @dataclass(kw_only=True)
 class HeadOutput:
-    """What a task head returns: its logits or values, and the loss when targets were given."""
+    """What a task head returns.
+
+    Attributes:
+        values: its logits or values.
+        loss: when targets were given: a mean with a graph.
+        count: over how many things (samples, tokens, boxes) the loss is a mean; None = the rows of the core's output.
+            Processes that hold different counts are weighted by it.
+        parts: scalars for the log (detached).
+    """
 
     values: dict[str, Tensor]
     loss: Tensor | None = None
+    count: int | None = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)

@@ -11,5 +11,6 @@ BUILTIN_PLUGINS: tuple[str, ...] = (
     "omni.builtin.data",
     "omni.builtin.retrieval",
     "omni.builtin.objectives",
+    "omni.builtin.classification",
     "omni.builtin.systems",
 )

@@ -39,6 +39,13 @@ def omni_objectives() -> list[ObjectiveSpec]:
             consumes=("tokens",),
         ),
         ObjectiveSpec(
+            name="task",
+            target="omni.objectives.task:Task",
+            summary="The loss of one of the model's heads, from whichever of its slots are there",
+            consumes=("head", "targets"),
+            supports_grad_cache=False,
+        ),
+        ObjectiveSpec(
             name="denoising",
             target="omni.objectives.denoising:Denoising",
             summary="Masked tokens found among the states of the unmasked input (ONE-PEACE)",

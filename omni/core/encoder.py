@@ -203,4 +203,3 @@ def _mask_keys(bias: Tensor | None, valid_BL: Tensor | None, dtype: torch.dtype)
     if bias is None:
         return torch.zeros(padded.shape, dtype=dtype, device=valid_BL.device).masked_fill(padded, lowest)
     return bias.to(dtype).masked_fill(padded, lowest)
-

@@ -36,9 +36,7 @@ def gated_ffn(
         return F.linear(hidden, out_DF, bias_D)
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
-        tokens_BLD, gate_up_2FD, out_DF, bias_D = (
-            item.to(dtype) for item in (tokens_BLD, gate_up_2FD, out_DF, bias_D)
-        )
+        tokens_BLD, gate_up_2FD, out_DF, bias_D = (item.to(dtype) for item in (tokens_BLD, gate_up_2FD, out_DF, bias_D))
     rows = tokens_BLD.reshape(-1, tokens_BLD.shape[-1])
     result = _BlockedFfn.apply(rows, gate_up_2FD, norm_F, shift_F, out_DF, bias_D, eps)
     return result.view(*tokens_BLD.shape[:-1], out_DF.shape[0])

@@ -178,9 +178,7 @@ def build_projection(config: ModelConfig, name: str) -> Projection:
     kind = config.projection
     if isinstance(kind, Mapping) and "type" not in kind:
         kind = kind.get(name, kind.get("default", "linear"))
-    return Projection(
-        width=config.width, embedding_width=config.embedding_width, kind=kind, norm=config.embedding_norm
-    )
+    return Projection(width=config.width, embedding_width=config.embedding_width, kind=kind, norm=config.embedding_norm)
 
 
 def build_head(config: ModelConfig, name: str) -> nn.Module:
@@ -213,6 +211,30 @@ def spread_rows(sequence: TokenSequence, present_B: Tensor) -> TokenSequence:
     rows = torch.where(present_B, present_B.long().cumsum(0) - 1, 0)
     spread = take_rows(sequence, rows)
     return replace(spread, valid_BL=spread.valid_BL & present_B[:, None])
+
+
+def join_outputs(found: Mapping[str, tuple[CoreOutput, Tensor]]) -> CoreOutput | None:
+    """Outputs of single slots beside one another, as if of one sequence; None if there is none.
+
+    Args:
+        found: slot -> (output of its S samples, (R,) bool which of the R rows those are); the other rows are padding.
+    """
+    if not found:
+        return None
+    rows = {
+        slot: (output, torch.where(has_R, has_R.long().cumsum(0) - 1, 0), has_R)
+        for slot, (output, has_R) in found.items()
+    }
+    spans, start = {}, 0
+    for slot, (output, _, _) in rows.items():
+        spans[slot] = slice(start, start + output.hidden_BLD.shape[1])
+        start = spans[slot].stop
+    return CoreOutput(
+        hidden_BLD=torch.cat([output.hidden_BLD[index] for output, index, _ in rows.values()], 1),
+        valid_BL=torch.cat([output.valid_BL[index] & has_R[:, None] for output, index, has_R in rows.values()], 1),
+        spans=spans,
+        pooled={slot: output.pooled[slot][index] for slot, (output, index, _) in rows.items()},
+    )
 
 
 def _missing_embedding(width: int) -> nn.Parameter:

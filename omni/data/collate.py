@@ -59,29 +59,58 @@ def collate_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
     Where a sample lacks a target that another has, whole numbers hold -100 (which cross entropy ignores) and
     real ones NaN; truth values cannot say "unknown" and become real.
 
+    Arrays may be of different length in their first axis (boxes of a picture): they are padded with zeros to the
+    longest, (B, N, ...), and a sample without the target is all padding. Beside every array there is its mask,
+    ``valid_NAME`` (B, N) bool, whether or not lengths differ in this batch.
+
     Raises:
-        InputError: a target is no number, or shapes differ; names the sample.
+        InputError: a target is no number, or shapes differ beyond the first axis; names the sample.
     """
     names = list(dict.fromkeys(name for sample in samples for name in sample.targets))
-    return {name: _collate_target(name, samples) for name in names}
+    made: dict[str, Tensor] = {}
+    for name in names:
+        arrays = [_target_array(name, sample) for sample in samples]
+        if any(array is not None and array.ndim for array in arrays):
+            if f"valid_{name}" in names:
+                raise InputError(
+                    f"Target 'valid_{name}' has the name of the mask of target {name!r}; call it otherwise."
+                )
+            made[name], made[f"valid_{name}"] = _pad_arrays(name, samples, arrays)
+        else:
+            made[name] = _stack_numbers(arrays)
+    return made
 
 
-def _collate_target(name: str, samples: Sequence[Sample]) -> Tensor:
-    arrays = [_target_array(name, sample) for sample in samples]
-    known = [array for array in arrays if array is not None]
-    shape = known[0].shape
-    for sample, array in zip(samples, arrays, strict=True):
-        if array is not None and array.shape != shape:
-            raise InputError(f"Sample {sample.id!r}: target {name!r} has shape {array.shape}, earlier ones {shape}.")
-    kinds = {array.dtype.kind for array in known}
-    if kinds <= {"b"} and len(known) == len(arrays):
+def _stack_numbers(arrays: Sequence[np.ndarray | None]) -> Tensor:
+    kinds = {array.dtype.kind for array in arrays if array is not None}
+    if kinds <= {"b"} and all(array is not None for array in arrays):
         dtype, fill = np.bool_, False
     elif kinds <= {"i", "u"}:
         dtype, fill = np.int64, MISSING_INTEGER
     else:
         dtype, fill = np.float32, np.nan
-    filled = [np.full(shape, fill, dtype) if array is None else array.astype(dtype) for array in arrays]
-    return torch.from_numpy(np.stack(filled))
+    return torch.from_numpy(np.stack([np.asarray(fill if a is None else a).astype(dtype) for a in arrays]))
+
+
+def _pad_arrays(name: str, samples: Sequence[Sample], arrays: Sequence[np.ndarray | None]) -> tuple[Tensor, Tensor]:
+    known = [array for array in arrays if array is not None]
+    inner = next(array for array in known if array.ndim).shape[1:]
+    for sample, array in zip(samples, arrays, strict=True):
+        if array is not None and (not array.ndim or array.shape[1:] != inner):
+            raise InputError(
+                f"Sample {sample.id!r}: target {name!r} has shape {array.shape}; others of the batch have (any, "
+                f"{', '.join(map(str, inner))})." if inner else
+                f"Sample {sample.id!r}: target {name!r} has shape {array.shape}; others of the batch have (any,)."
+            )  # fmt: skip
+    kinds = {array.dtype.kind for array in known if len(array)}
+    dtype = np.bool_ if kinds == {"b"} else np.int64 if kinds and kinds <= {"i", "u"} else np.float32
+    length = max(len(array) for array in known)
+    values = np.zeros((len(arrays), length, *inner), dtype)
+    valid = np.zeros((len(arrays), length), bool)
+    for row, array in enumerate(arrays):
+        if array is not None:
+            values[row, : len(array)], valid[row, : len(array)] = array, True
+    return torch.from_numpy(values), torch.from_numpy(valid)
 
 
 def _target_array(name: str, sample: Sample) -> np.ndarray | None:

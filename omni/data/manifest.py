@@ -109,9 +109,7 @@ class TableRows:
         InputError: nothing in it, a malformed line, or a row of another width than the header.
     """
 
-    def __init__(
-        self, path: Path, delimiter: str, *, header: Sequence[str] | None = None, quoted: bool = True
-    ) -> None:
+    def __init__(self, path: Path, delimiter: str, *, header: Sequence[str] | None = None, quoted: bool = True) -> None:
         opener: Any = gzip.open if path.suffix == ".gz" else open
         quoting: Any = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
         with opener(path, "rt", newline="", encoding="utf-8-sig") as file:

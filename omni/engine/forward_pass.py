@@ -10,7 +10,7 @@ from torch import Tensor
 
 from omni.core.denoiser import DenoisedTokens
 from omni.core.encoder import take_rows
-from omni.core.model import OmniModel
+from omni.core.model import OmniModel, join_outputs, spread_rows
 from omni.engine.masked_pass import candidates, denoise, select_rows
 from omni.errors import ConfigError
 from omni.types import Batch, CoreOutput, SlotEmbedding, SlotTokens, TokenSequence
@@ -93,6 +93,20 @@ class ForwardPass:
             return self.core(slots[0])
         return self._once(("fused", slots), lambda: self._compute_fused(slots))
 
+    def partly(self, *slots: str) -> CoreOutput | None:
+        """Core output of the samples that have at least one of the slots, in one sequence; what a sample lacks is
+        padding. None where this process has none. The rows are those of ``any_present``."""
+        return self._once(("partly", slots), lambda: self._compute_partly(slots))
+
+    def beside(self, *slots: str) -> CoreOutput | None:
+        """As ``partly``, but each slot alone through the core, and their states beside one another: the slots do not
+        attend to each other, and the passes are shared with other objectives over single slots."""
+        return self._once(("beside", slots), lambda: self._compute_beside(slots))
+
+    def any_present(self, slots: Sequence[str]) -> Tensor:
+        """(B,) bool: which samples have at least one of the slots."""
+        return torch.stack([self.present(slot) for slot in slots]).any(0)
+
     def masked(
         self, slots: Sequence[str], *, draw: Callable[..., Tensor], teacher: Sequence[str] | None = None
     ) -> dict[str, DenoisedTokens] | None:
@@ -146,9 +160,27 @@ class ForwardPass:
         sequences = {slot: self.sequence(slot) for slot in slots}
         if any(item is None for item in sequences.values()) or not bool(rows_B.any()):
             return None
-        return self.model.core(
-            {slot: take_rows(item, rows_B[self.present(slot)]) for slot, item in sequences.items()}
-        )
+        return self.model.core({slot: take_rows(item, rows_B[self.present(slot)]) for slot, item in sequences.items()})
+
+    def _partly_segments(self, slots: tuple[str, ...]) -> dict[str, TokenSequence] | None:
+        rows_B = self.any_present(slots)
+        segments = {}
+        for slot in slots:
+            sequence = self.sequence(slot)
+            if sequence is not None:
+                segments[slot] = spread_rows(sequence, self.present(slot)[rows_B])
+        return segments or None
+
+    def _compute_partly(self, slots: tuple[str, ...]) -> CoreOutput | None:
+        if len(slots) == 1:
+            return self.core(slots[0])
+        segments = self._partly_segments(slots)
+        return None if segments is None else self.model.core(segments)
+
+    def _compute_beside(self, slots: tuple[str, ...]) -> CoreOutput | None:
+        rows_B = self.any_present(slots)
+        found = {slot: self.core(slot) for slot in slots}
+        return join_outputs({slot: (out, self.present(slot)[rows_B]) for slot, out in found.items() if out is not None})
 
     def _compute_pooled(self, slot: str) -> Tensor:
         inputs = self._inputs(slot)

@@ -65,6 +65,9 @@ class LockstepPass(ForwardPass):
             {slot: take_rows(item, rows_B[self.present(slot)]) for slot, item in sequences.items() if item is not None}
         )
 
+    def _compute_partly(self, slots: tuple[str, ...]) -> CoreOutput | None:
+        return self.core(slots[0]) if len(slots) == 1 else self._encode(self._partly_segments(slots))
+
     def _compute_pooled(self, slot: str) -> Tensor:
         self.core(slot)  # also where pooled features are there: every process takes part in the agreement
         return super()._compute_pooled(slot)

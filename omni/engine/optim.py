@@ -106,8 +106,25 @@ def decays(name: str, parameter: Tensor, tables: set[int]) -> bool:
     return parameter.ndim > 1 and id(parameter) not in tables and not any(part in name for part in NO_DECAY_NAMES)
 
 
+def layer_factor(name: str, num_layers: int, decay: float) -> float:
+    """Layer-wise decay of the learning rate (Bao et al. 2022, BEiT): adapters are layer 0, the core's block i is layer
+    i + 1, and what comes after the blocks has the full rate."""
+    if name.startswith("adapters."):
+        layer = 0
+    elif name.startswith("core.layers."):
+        layer = int(name.split(".")[2]) + 1
+    else:
+        layer = num_layers + 1
+    return float(decay ** (num_layers + 1 - layer))
+
+
 def parameter_groups(
-    module: nn.Module, *, lr: float, weight_decay: float, lr_scale: Mapping[str, float] | None = None
+    module: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    lr_scale: Mapping[str, float] | None = None,
+    layer_decay: float | None = None,
 ) -> list[dict[str, Any]]:
     """Trainable parameters by (weight decay, learning rate), in a fixed order.
 
@@ -115,12 +132,19 @@ def parameter_groups(
         module: its trainable parameters.
         lr, weight_decay: of the optimizer.
         lr_scale: pattern over parameter names -> factor of lr; the last pattern that matches counts.
+        layer_decay: factor of lr from each of the core's blocks to the one before it (see ``layer_factor``), on top of
+            ``lr_scale``; None = 1.
 
     Raises:
         TrainingError: nothing trains.
-        ConfigError: a pattern matches nothing.
+        ConfigError: a pattern matches nothing, or a decay that is not in (0, 1].
     """
     lr_scale = dict(lr_scale or {})
+    decay = 1.0 if layer_decay is None else float(layer_decay)
+    if not 0 < decay <= 1:
+        raise ConfigError(f"optim_wrapper.layer_decay is {layer_decay!r}; it must be above 0 and at most 1.")
+    names = [name.removeprefix("model.") for name, _ in module.named_parameters()]
+    num_layers = len({name.split(".")[2] for name in names if name.startswith("core.layers.")})
     tables = {id(child.weight) for child in module.modules() if isinstance(child, nn.Embedding)}
     groups: dict[tuple[bool, float], list[Tensor]] = {}
     unused = set(lr_scale)
@@ -129,15 +153,16 @@ def parameter_groups(
         hits = [pattern for pattern in lr_scale if match(pattern, short)]
         unused -= set(hits)
         if parameter.requires_grad:
-            key = decays(short, parameter, tables), lr_scale[hits[-1]] if hits else 1.0
+            factor = (lr_scale[hits[-1]] if hits else 1.0) * layer_factor(short, num_layers, decay)
+            key = decays(short, parameter, tables), factor
             groups.setdefault(key, []).append(parameter)
     if unused:
         raise ConfigError(f"optim_wrapper.lr_scale: {', '.join(sorted(map(repr, unused)))} matches no parameter.")
     if not groups:
         raise TrainingError("No parameter trains: every one is frozen. Shorten `freeze`, or put '!part' behind it.")
     return [
-        {"params": members, "lr": lr * factor, "weight_decay": weight_decay if decay else 0.0}
-        for (decay, factor), members in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+        {"params": members, "lr": lr * factor, "weight_decay": weight_decay if decayed else 0.0}
+        for (decayed, factor), members in sorted(groups.items(), key=lambda item: item[0], reverse=True)
     ]
 
 
@@ -154,7 +179,8 @@ def build_optim_wrapper(
     name = options.pop("type")
     lr = float(options.get("lr", 1e-3))
     weight_decay = float(options.pop("weight_decay", 0.05))
-    groups = parameter_groups(module, lr=lr, weight_decay=weight_decay, lr_scale=config.pop("lr_scale", None))
+    scales = {name: config.pop(name, None) for name in ("lr_scale", "layer_decay")}
+    groups = parameter_groups(module, lr=lr, weight_decay=weight_decay, **scales)
     options["lr"] = lr
     if isinstance(options.get("betas"), list):
         options["betas"] = tuple(options["betas"])

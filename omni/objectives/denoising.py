@@ -107,9 +107,7 @@ class Denoising(Objective):
         if groups is not None:
             groups = F.pad(groups, (candidates_BL.shape[1] - groups.shape[1], 0), value=-1)
             candidates_BL = candidates_BL & (groups >= 0)
-        masked = mask_tokens(
-            candidates_BL, groups_BL=groups, first_BL=first, generator=generator, **self.masks[slot]
-        )
+        masked = mask_tokens(candidates_BL, groups_BL=groups, first_BL=first, generator=generator, **self.masks[slot])
         if len(self.slots) == 1 and bool(rows_S.all()):
             fp.once(alone, lambda: masked)
         return masked

@@ -84,6 +84,16 @@ def largest(value: int, device: torch.device) -> int:
     return value if world_size() == 1 else max(_exchange(value, device))
 
 
+def share_of_mean(count: int, device: torch.device) -> float:
+    """The factor that makes of this process's mean over ``count`` things its part of the mean over all processes'
+    things, given that gradients are averaged over processes; 1 in one process, 0 where nobody has any. One small
+    collective."""
+    if world_size() == 1:
+        return 1.0 if count else 0.0
+    total = sum(_exchange(count, device))
+    return count * world_size() / total if total else 0.0
+
+
 def _exchange(value: int, device: torch.device) -> list[int]:
     mine = torch.tensor([value], dtype=torch.int64, device=device)
     pieces = [torch.empty_like(mine) for _ in range(world_size())]

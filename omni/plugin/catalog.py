@@ -39,9 +39,7 @@ class Catalog:
         self._aliases: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
         for status in self.plugins:
             for spec in status.specs if status.ok else ():
-                entry = Entry(
-                    spec=spec, plugin=status.name, distribution=status.distribution, version=status.version
-                )
+                entry = Entry(spec=spec, plugin=status.name, distribution=status.distribution, version=status.version)
                 self._entries[spec.kind][spec.name] = entry
                 self._aliases[spec.kind].update(dict.fromkeys(spec.aliases, spec.name))
 

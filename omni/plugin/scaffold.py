@@ -105,5 +105,3 @@ def _template(name: str) -> str:
 
 def _toml(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-
-

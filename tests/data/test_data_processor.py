@@ -92,7 +92,23 @@ def test_targets(processor):
     with pytest.raises(InputError, match="Sample '0'.*'y' is 'cat'"):
         targets("cat")
     with pytest.raises(InputError, match="Sample '1'.*shape"):
-        targets([1, 2], [1, 2, 3])
+        targets([[1, 2]], [[1, 2, 3]])
+    with pytest.raises(InputError, match="Sample '1'.*shape"):
+        targets([1, 2], 3)
+
+
+def test_targets_of_different_length(processor):
+    boxes = {"a": np.zeros((0, 4)), "b": np.ones((2, 4), np.float32), "c": None}
+    samples = [
+        Sample(id=name, values={}, targets={} if value is None else {"boxes": value}) for name, value in boxes.items()
+    ]
+    made = processor.collate([(sample, {}) for sample in samples]).targets
+    assert made["boxes"].shape == (3, 2, 4) and made["boxes"].dtype == torch.float32
+    assert made["boxes"][1].eq(1).all() and made["boxes"][[0, 2]].eq(0).all()
+    assert made["valid_boxes"].tolist() == [[False, False], [True, True], [False, False]]
+    same = [Sample(id=str(i), values={}, targets={"y": [1, 2], "valid_y": 1}) for i in range(2)]
+    with pytest.raises(InputError, match="valid_y"):
+        processor.collate([(item, {}) for item in same])
 
 
 def test_saved_settings_rebuild_it(processor, tmp_path):
