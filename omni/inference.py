@@ -14,6 +14,7 @@ from omni.data.processor import Processor
 from omni.encoding import as_values, encode_values, prepare_batches
 from omni.errors import ConfigError, InputError, OmniError
 from omni.model_folder import ModelFolder, load_model_folder, save_model_folder
+from omni.predicting import TaskMethods
 from omni.progress import Progress, show_progress
 from omni.scoring import SUMS, Score, find_score, score_all
 from omni.types import TrainedGroup
@@ -67,7 +68,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-class OmniPredictor:
+class OmniPredictor(TaskMethods):
     """A model with its processor.
 
     Args:

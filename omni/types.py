@@ -203,7 +203,7 @@ class HeadOutput:
         loss: when targets were given: a mean with a graph.
         count: over how many things (samples, tokens, boxes) the loss is a mean; None = the rows of the core's output.
             Processes that hold different counts are weighted by it.
-        parts: scalars for the log (detached).
+        parts: scalars for the log (detached), means over the same things; names as in ``Head.part_names``.
     """
 
     values: dict[str, Tensor]

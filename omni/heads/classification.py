@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omni.core.layers import NORM_EPS, init_linear
+from omni.core.positions import at_least_float32
 from omni.errors import ConfigError, InputError
 from omni.heads.base import Head
 from omni.types import CoreOutput, HeadOutput, Prediction
@@ -44,8 +45,8 @@ class AttentionPool(nn.Module):
     def forward(self, hidden_BLD: Tensor, valid_BL: Tensor) -> Tensor:
         """(B, L, D), (B, L) -> (B, D); padding counts for nothing."""
         keys = self.key(hidden_BLD).unflatten(-1, (self.num_heads, -1))
-        logits_BLH = torch.einsum("blhk,hk->blh", keys, self.query_HK).float()
-        logits_BLH = logits_BLH.masked_fill(~valid_BL[..., None], torch.finfo(torch.float32).min)
+        logits_BLH = at_least_float32(torch.einsum("blhk,hk->blh", keys, self.query_HK))
+        logits_BLH = logits_BLH.masked_fill(~valid_BL[..., None], torch.finfo(logits_BLH.dtype).min)
         weight_BLH = logits_BLH.softmax(1).to(hidden_BLD.dtype)
         values = self.value(hidden_BLD).unflatten(-1, (self.num_heads, -1))
         return self.norm(torch.einsum("blhk,blh->bhk", values, weight_BLH).flatten(1))
@@ -65,10 +66,13 @@ class ClassificationHead(Head):
         label_smoothing: of the target of one class.
         dropout: before the classes.
         init_std: of the class map's first weights; None = 2 * D ** -0.5.
+        fused: see Head.
 
     Raises:
         ConfigError: values that do not fit.
     """
+
+    part_names = ("accuracy",)
 
     def __init__(
         self,
@@ -82,8 +86,9 @@ class ClassificationHead(Head):
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
         init_std: float | None = None,
+        fused: bool = True,
     ) -> None:
-        super().__init__(width=width)
+        super().__init__(width=width, fused=fused)
         names = [str(i) for i in range(classes)] if isinstance(classes, int) else list(classes)
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"classification needs at least two classes of different names, not {names[:5]}.")
@@ -138,8 +143,8 @@ class ClassificationHead(Head):
                 f"classification: target {name!r} has the class {int(chosen.max())}; the head has "
                 f"{len(self.classes)} classes, 0 to {len(self.classes) - 1}."
             )
-        loss = F.cross_entropy(logits_BK[known_B].float(), chosen, label_smoothing=self.label_smoothing)
-        hits = (logits_BK[known_B].argmax(1) == chosen).float().mean()
+        loss = F.cross_entropy(at_least_float32(logits_BK[known_B]), chosen, label_smoothing=self.label_smoothing)
+        hits = (logits_BK[known_B].argmax(1) == chosen).to(loss.dtype).mean()
         return HeadOutput(values=values, loss=loss, count=count, parts={"accuracy": hits.detach()})
 
     def _many(self, values: dict[str, Tensor], targets: dict[str, Tensor]) -> HeadOutput:
@@ -154,8 +159,9 @@ class ClassificationHead(Head):
         count = int(valid_BK.any(1).sum())
         if count == 0:
             return HeadOutput(values=values, loss=logits_BK.sum() * 0, count=0)
-        each = F.binary_cross_entropy_with_logits(logits_BK.float(), labels_BK.float(), reduction="none")
-        right = ((logits_BK > 0) == (labels_BK > 0.5))[valid_BK].float().mean()
+        logits_BK = at_least_float32(logits_BK)
+        each = F.binary_cross_entropy_with_logits(logits_BK, labels_BK.to(logits_BK.dtype), reduction="none")
+        right = ((logits_BK > 0) == (labels_BK > 0.5))[valid_BK].to(each.dtype).mean()
         return HeadOutput(values=values, loss=each[valid_BK].mean(), count=count, parts={"accuracy": right.detach()})
 
     def predict(self, core_output: CoreOutput, *, k: int = 5, threshold: float = 0.5) -> list[Prediction]:

@@ -84,14 +84,18 @@ def largest(value: int, device: torch.device) -> int:
     return value if world_size() == 1 else max(_exchange(value, device))
 
 
-def share_of_mean(count: int, device: torch.device) -> float:
-    """The factor that makes of this process's mean over ``count`` things its part of the mean over all processes'
-    things, given that gradients are averaged over processes; 1 in one process, 0 where nobody has any. One small
-    collective."""
+def mean_over_processes(values_K: Tensor, count: int) -> tuple[Tensor, int]:
+    """Means over what all processes hold, with gradient, and how many things those are; zeros where nobody has any.
+
+    Args:
+        values_K: this process's means over its ``count`` things; of none, anything finite.
+    """
     if world_size() == 1:
-        return 1.0 if count else 0.0
-    total = sum(_exchange(count, device))
-    return count * world_size() / total if total else 0.0
+        return values_K * float(count > 0), count
+    sums = torch.cat([values_K * count, values_K.new_tensor([count])])
+    summed = GatheredRows(counts=(1,) * world_size()).gather(sums[None]).sum(0)
+    total = int(summed[-1].detach())
+    return summed[:-1] / max(total, 1), total
 
 
 def _exchange(value: int, device: torch.device) -> list[int]:

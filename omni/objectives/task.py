@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from omni.core.positions import at_least_float32
 from omni.engine.forward_pass import ForwardPass
 from omni.errors import ConfigError
 from omni.heads.base import Head
 from omni.objectives.base import Leaf, Objective
-from omni.objectives.gather import share_of_mean
+from omni.objectives.gather import mean_over_processes
 from omni.types import CoreOutput, HeadOutput, ObjectiveOutput
 
 
@@ -28,7 +30,6 @@ class Task(Objective):
             masks (``valid_NAME``) come along.
         groups: lists of input slots; () = one group of all, of which a sample may lack some.
         group_weights: of the groups, in order; () = equal.
-        fused: the slots of a group attend to each other in one sequence; False = each goes through the core alone.
         weight: of the total.
 
     Raises:
@@ -43,7 +44,6 @@ class Task(Objective):
         targets: str | Sequence[str] = (),
         groups: Sequence[Sequence[str]] = (),
         group_weights: Sequence[float] = (),
-        fused: bool = True,
         weight: float = 1.0,
     ) -> None:
         super().__init__(slots=slots, weight=weight)
@@ -53,7 +53,6 @@ class Task(Objective):
         self.every = bool(groups)
         self.groups = tuple(tuple(group) for group in groups) or (self.slots,)
         self.group_weights = tuple(group_weights) or (1.0,) * len(self.groups)
-        self.fused = fused
         strangers = [slot for group in self.groups for slot in group if slot not in self.slots]
         if not self.slots or strangers or not all(self.groups):
             raise ConfigError(f"task: groups {list(map(list, self.groups))} must be parts of slots {list(self.slots)}.")
@@ -69,9 +68,8 @@ class Task(Objective):
             raise ConfigError(
                 f"task: the model has no head {self.head!r} (it has {has}). Add it to the model's `heads`."
             )
-        for slot in (*self.slots, *([self.target_slot] if self.target_slot else [])):
-            if slot not in model.slots:
-                raise ConfigError(f"task: the model has no slot {slot!r}; it has {', '.join(model.slots)}.")
+        if self.target_slot is not None and self.target_slot not in model.slots:
+            raise ConfigError(f"task: the model has no slot {self.target_slot!r}; it has {', '.join(model.slots)}.")
         if self.target_slot in self.slots:
             raise ConfigError(
                 f"task: slot {self.target_slot!r} is both an input and the target; the head would copy it."
@@ -84,24 +82,24 @@ class Task(Objective):
 
     def forward(self, fp: ForwardPass) -> ObjectiveOutput:
         """Weighted mean over the groups; a mean over all processes in each."""
-        total, parts, counts = None, {}, {}
+        module, total, parts, counts = self._module(), fp.logit_scale() * 0, {}, {}
         for group, weight in zip(self.groups, self.group_weights, strict=True):
             found = self._of_group(fp, group)
-            count = 0 if found is None else _count(found)
-            share = share_of_mean(count, fp.model.device)
+            loss = None if found is None else found.loss
+            here = [] if found is None else [found.parts.get(name) for name in module.part_names]
+            values = at_least_float32(total.new_zeros(1 + len(module.part_names)))
+            if found is not None and loss is not None:
+                known = [loss, *(loss.new_zeros(()) if item is None else item for item in here)]
+                values = torch.stack([item.to(values.dtype) for item in known])
+            means, count = mean_over_processes(values, 0 if found is None or loss is None else _count(found))
+            total = total + means[0] * (weight / sum(self.group_weights))
             name = "+".join(group)
             counts[name if len(self.groups) > 1 else "things"] = count
-            if found is None or found.loss is None:
-                continue
-            value = found.loss * (share * weight / sum(self.group_weights))
-            total = value if total is None else total + value
-            prefix = f"{name}/" if len(self.groups) > 1 else ""
-            parts.update({prefix + part: number for part, number in found.parts.items()})
-        if total is None:
-            total = sum(
-                (p.sum() * 0 for p in self._module().parameters() if p.requires_grad), start=fp.logit_scale() * 0
-            )
-        return ObjectiveOutput(total=total, parts=parts, counts=counts)
+            if count:
+                prefix = f"{name}/" if len(self.groups) > 1 else ""
+                numbers = dict(zip(module.part_names, means[1:].detach(), strict=True))
+                parts.update({prefix + part: number for part, number in numbers.items()})
+        return ObjectiveOutput(total=total + _nothing(module), parts=parts, counts=counts)
 
     def _module(self) -> Head:
         assert self._owner, "bind() comes first"
@@ -110,8 +108,9 @@ class Task(Objective):
         return head
 
     def _of_group(self, fp: ForwardPass, group: tuple[str, ...]) -> HeadOutput | None:
-        inputs_B = fp.complete(group) if self.every and self.fused else fp.any_present(group)
-        if not self.fused:
+        fused = self._module().fused
+        inputs_B = fp.complete(group) if self.every and fused else fp.any_present(group)
+        if not fused:
             output = fp.beside(*group)
         else:
             output = fp.fused(*group) if self.every else fp.partly(*group)
@@ -160,6 +159,11 @@ def take_output(output: CoreOutput, rows: Tensor) -> CoreOutput:
         pooled={slot: value[rows] for slot, value in output.pooled.items()},
         layers=tuple(layer[rows] for layer in output.layers),
     )
+
+
+def _nothing(module: nn.Module) -> Tensor | float:
+    """A zero with a graph over the head, for batches of which nothing is to be learnt."""
+    return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), start=0.0)
 
 
 def _count(output: HeadOutput) -> int:

@@ -12,12 +12,22 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 HERE = Path(__file__).parent
+TASK = {"type": "task", "slots": ["left", "right"], "head": "kind", "targets": ["class"]}
 OBJECTIVES = [
     {"type": "symile", "slots": ["left", "right", "word"]},
     {"type": "info_nce", "slots": ["left", "right", "word"], "labels": "class", "scale": "own"},
     {"type": "joint_pair_sum", "slots": ["left", "right", "word"], "use_missing": False},
     {"type": "grouping_alignment", "slots": ["word", "left", "right"], "shared_width": 8},
+    TASK,
+    {
+        "type": "task",
+        "slots": ["left", "right"],
+        "head": "kind",
+        "targets": ["class"],
+        "groups": [["right"], ["left", "right"]],
+    },
 ]
+HEADS = {"kind": {"type": "classification", "classes": 6}}
 
 
 def build(objectives=OBJECTIVES, **changes):
@@ -39,7 +49,7 @@ def build(objectives=OBJECTIVES, **changes):
     catalog.register(toy_training, "toy_training")
     seeding.seed_everything(0)
     config = base_config()
-    config["model"].update(drop_path=0.0, layer_scale=0.5, **changes)
+    config["model"].update(drop_path=0.0, layer_scale=0.5, **{"heads": HEADS, **changes})
     model = OmniModel(ModelConfig.from_dict(config["model"]))
     wrapper = TrainingModel(model, build_objectives(objectives, model), seed=5).double()
 
