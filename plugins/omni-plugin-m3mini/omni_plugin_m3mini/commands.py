@@ -19,7 +19,7 @@ def leak(
     limit: Annotated[int, typer.Option(help="Clips a language and split.")] = 400,
 ) -> None:
     """Measure how well crude spectrum statistics name the language: by a nearest neighbour, on old and new speakers."""
-    from omni_plugin_m3mini.builder.progress import show
+    from omni.data.building.frame import show_step as show
     from omni_plugin_m3mini.channel import measure_channel
 
     def run() -> None:
@@ -45,9 +45,9 @@ def stamps_table(
     """Retrieval among stamps in every direction beside chance: frozen encoders with a projector, and trained models."""
 
     def run() -> None:
+        from omni.data.building.frame import show_step as show
         from omni.errors import ConfigError
         from omni_plugin_m3mini import stamps_experiment as experiment
-        from omni_plugin_m3mini.builder.progress import show
         from omni_plugin_m3mini.stamps import Stamps
         from omni_plugin_m3mini.store import cache_folder
 

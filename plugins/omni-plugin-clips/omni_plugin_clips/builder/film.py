@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from omni.data.building.archives import read_deb_member, read_members
+from omni.data.building.frame import builder_parser, new_folder, run_builder, write_info
 from omni.data.building.packages import Source, obtain
 from omni.errors import InputError
 from omni_plugin_clips.builder.sources import MOVIEPY, OPENCV
 from omni_plugin_clips.shots import read_shots
 from omni_plugin_clips.store import FORMAT
-from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.store import cache_folder
 
 Progress = Callable[[str, int, int], None]

@@ -12,13 +12,13 @@ from typing import Any
 
 from omni.data.building.archives import read_members
 from omni.data.building.counter_rng import seed_of
+from omni.data.building.frame import builder_parser, new_folder, run_builder, write_info
 from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
 from omni.errors import ConfigError, InputError
 from omni_plugin_clips.builder.film import write_licences
 from omni_plugin_clips.builder.sources import FLUENT
 from omni_plugin_clips.store import FORMAT
-from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.names import normalise
 from omni_plugin_m3mini.builder.opus import encode_opus
 from omni_plugin_m3mini.builder.sources import CLDR

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omni.data.building.counter_rng import seed_of
+from omni.data.building.frame import builder_parser, new_folder, run_builder, write_info
 from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
 from omni.errors import InputError
@@ -21,7 +22,6 @@ from omni_plugin_clips.scene import FPS, FRAMES, GROUNDS, SECONDS, SIDE, Scene, 
 from omni_plugin_clips.shots import SHARES, TABLE, read_shots, split_shots
 from omni_plugin_clips.shots import SPLITS as BLOCK_NAMES
 from omni_plugin_clips.store import FORMAT
-from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.speech import recorded_wave
 from omni_plugin_m3mini.builder.stamp_sources import STAMPS, find_tree, tree_digest
 from omni_plugin_m3mini.builder.tuxpaint import Stamp, object_groups, read_stamps

@@ -7,9 +7,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from omni.data.building.frame import builder_parser, run_builder
 from omni.errors import OmniError
 from omni_plugin_m3mini.builder.edition import WIDTHS, build_edition
-from omni_plugin_m3mini.builder.frame import builder_parser, run_builder
 from omni_plugin_m3mini.builder.human import build_human
 from omni_plugin_m3mini.builder.licences import ARTS
 from omni_plugin_m3mini.builder.manifest import write_manifest

@@ -11,11 +11,11 @@ import numpy as np
 
 from omni.data.building.archives import read_members
 from omni.data.building.counter_rng import CounterRng
+from omni.data.building.frame import builder_parser, new_folder, run_builder, write_info
 from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
 from omni.errors import InputError
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
-from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE
 from omni_plugin_m3mini.builder.sources import FSDD, MNIST
 from omni_plugin_m3mini.builder.speech import find_espeak, split_voices

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from omni.data.building.counter_rng import CounterRng, seed_of
+from omni.data.building.frame import new_folder, write_info
 from omni.data.building.packages import obtain
 from omni.data.building.zip_shards import write_shards
-from omni_plugin_m3mini.builder.frame import new_folder, write_info
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import LANGUAGES, Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE, encode_opus

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.frame import new_folder, write_info
 from omni.data.building.packages import obtain
 from omni.errors import InputError
 from omni_plugin_m3mini.builder.edition import (
@@ -19,7 +20,6 @@ from omni_plugin_m3mini.builder.edition import (
     write_pictures,
     write_speech,
 )
-from omni_plugin_m3mini.builder.frame import new_folder, write_info
 from omni_plugin_m3mini.builder.licences import write_licences
 from omni_plugin_m3mini.builder.names import Choice, choose, read_emoji, read_names
 from omni_plugin_m3mini.builder.opus import SAMPLE_RATE

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from omni.data.building.frame import builder_parser, new_folder, run_builder, write_info
 from omni.data.building.zip_shards import write_shards
 from omni.errors import InputError, MissingDependencyError
 from omni_plugin_m3mini.builder.edition import Clip, Progress, save_table, write_speech
-from omni_plugin_m3mini.builder.frame import builder_parser, new_folder, run_builder, write_info
 from omni_plugin_m3mini.builder.speech import recorded_wave
 from omni_plugin_m3mini.builder.stamp_sources import STAMPS, find_tree, tree_digest
 from omni_plugin_m3mini.builder.tuxpaint import Stamp, deal_groups, object_groups, read_stamps
