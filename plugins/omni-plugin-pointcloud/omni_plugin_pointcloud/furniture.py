@@ -13,14 +13,23 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from omni.data.building.zip_shards import ShardFolder
-from omni.errors import ConfigError, InputError
+from omni.errors import ConfigError, InputError, MissingDependencyError
 from omni.types import Sample
 from omni.zoo import omni_home
 
 NAME, FORMAT = "furniture3d", 1
 SPLITS = ("train", "test")
 TEXTS = ("name", "class", "class_and_name")
+SHAPES = ("occupancy", "distance", "surface")
 LICENSE = "CC0-1.0 AND CC-BY-3.0"
+
+
+def _solids() -> Any:
+    try:
+        from omni_plugin_three_d import solids
+    except ImportError as error:
+        raise MissingDependencyError(f"shapes of {NAME} need {error.name}; pip install omni-plugin-three-d") from error
+    return solids
 
 
 class Furniture3d(Dataset):
@@ -39,6 +48,11 @@ class Furniture3d(Dataset):
         languages: one item for each of these and each model that has a name in it; None = the spoken ones, "all".
         text: "name", "class", or "class_and_name": "kitchen: fridge", always with the English class.
         root: the built folder; default $OMNI_HOME/furniture3d.
+        shape: targets for heads that make shapes (omni-plugin-three-d), all in shape space, the same each time:
+            "occupancy" or "distance": ``points`` (P, 3) about the border of the model's solid and in the whole cube,
+            and 1 inside, or the signed distance, at each; "surface": the cloud. ``meta["frame"]`` then leads to the
+            model's own unit.
+        shape_points: P.
 
     Attributes:
         classes: their names.
@@ -49,14 +63,23 @@ class Furniture3d(Dataset):
 
     def __init__(
         self, split: str = "train", *, languages: Sequence[str] | str | None = None, text: str = "name",
-        root: str | os.PathLike[str] | None = None,
+        root: str | os.PathLike[str] | None = None, shape: Sequence[str] | str = (), shape_points: int = 4096,
     ) -> None:  # fmt: skip
+        self.shape = (shape,) if isinstance(shape, str) else tuple(shape)
+        if not set(self.shape) <= set(SHAPES) or shape_points < 1:
+            raise ConfigError(
+                f"{NAME}: shape={list(self.shape)} are some of {', '.join(SHAPES)}; shape_points={shape_points} above 0"
+            )
+        self.shape_points = int(shape_points)
+        self._shapes: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         for what, value, known in (("split", split, SPLITS), ("text", text, TEXTS)):
             if value not in known:
                 raise ConfigError(f"{NAME}: {what}={value!r} is not one of {', '.join(known)}")
         self.split, self.text = split, text
         self.folder = Path(root) if root is not None else omni_home() / NAME
         self.info = self._read_info()
+        if self.shape and "solid" not in self.info["models"][0]:
+            raise InputError(f"{self.folder} was built without solids; build it again: omni data build {NAME}")
         self.terms = [{"data": NAME, "license": LICENSE, "publish": True}]
         self.classes = tuple(name.lower() for name in self.info["classes"])
         self.languages = self._chosen(languages)
@@ -109,20 +132,50 @@ class Furniture3d(Dataset):
         said = self._said.get((language, name, self.split))
         if said is not None:
             values["audio"], keys["audio"] = self._read(said["place"]), f"speech-{said['place'][0]}-{said['place'][1]}"
+        targets, known = self._shape(model, points) if self.shape else ({}, {})
         return Sample(
             id=f"{model['id']}-{language}",
             values=values,
             keys=keys,
             targets={
                 "class": model["class"], "model": number, "name": self._name[model["names"]["en"]],
-                "language": self.info["languages"].index(language),
+                "language": self.info["languages"].index(language), **targets,
             },
             meta={
                 "name": name, "language": language, "class": kind, "size_cm": model["size_cm"],
                 "voice": "" if said is None else said["voice"], "creator": model["creator"],
-                "licence": model["licence"],
+                "licence": model["licence"], **known,
             },
         )  # fmt: skip
+
+    def solid(self, number: int) -> tuple[Any, np.ndarray]:
+        """The frame and the (G, G, G) bool voxels of a model, by its number in ``targets["model"]``.
+
+        Raises:
+            InputError: built without solids, or damaged. MissingDependencyError: omni-plugin-three-d is not installed.
+        """
+        place = self.info["models"][number].get("solid")
+        if place is None:
+            raise InputError(f"{self.folder} was built without solids; build it again: omni data build {NAME}")
+        return _solids().read_framed(self._read(place))
+
+    def _shape(self, model: dict[str, Any], points: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Targets, and what else is known of the shape; kept in memory, since they are the same each time."""
+        if model["id"] in self._shapes:
+            return self._shapes[model["id"]]
+        solids = _solids()
+        frame, solid = solids.read_framed(self._read(model["solid"]))
+        found: dict[str, Any] = {}
+        if "surface" in self.shape:
+            found["surface"] = frame.into(points).astype(np.float32)
+        if "occupancy" in self.shape or "distance" in self.shape:
+            distance = "distance" in self.shape
+            queries = solids.query_points(solid, self.shape_points, seed=model["id"], distance=distance)
+            found["points"] = queries.points_P3
+            known = {"occupancy": queries.occupancy_P, "distance": queries.distance_P}
+            found |= {name: known[name] for name in self.shape if name in known}
+        self._shapes[model["id"]] = found, {"frame": frame.to_list()}
+        return self._shapes[model["id"]]
 
     def _read(self, place: list[Any]) -> bytes:
         return self._shards.read(place[0], place[1], place[2])

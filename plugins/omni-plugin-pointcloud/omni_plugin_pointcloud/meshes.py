@@ -81,6 +81,38 @@ def read(data: bytes, kind: str, *, folder: Path | None, points: int, color: boo
     Raises:
         InputError: damaged, cut off, empty, without a surface, too large.
     """
+    parts = _geometries(data, kind, folder=folder, color=color, name=name)
+    meshes = [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    if meshes:
+        return _surface(meshes, hashlib.sha256(data).hexdigest(), points, color, normals, name)
+    clouds = [part for part in parts if isinstance(part, trimesh.PointCloud) or hasattr(part, "vertices")]
+    if not sum(len(part.vertices) for part in clouds):
+        raise InputError(f"The {name} holds no points; export it again.")
+    return checked_cloud(
+        np.concatenate([np.asarray(part.vertices) for part in clouds]),
+        _joined([_vertex_colors(part) for part in clouds]) if color else None,
+        _joined([_vertex_normals(part) for part in clouds]) if normals else None,
+        name=name,
+    )
+
+
+def triangles(data: bytes, kind: str, *, name: str) -> np.ndarray:
+    """(F, 3 corners, 3) float64: the triangles of a file's bytes, of all its meshes where they stand in the scene.
+
+    Args:
+        kind, name: as in read().
+
+    Raises:
+        InputError: as read() does, and where there are no faces.
+    """
+    parts = _geometries(data, kind, folder=None, color=False, name=name)
+    meshes = [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    if not meshes:
+        raise InputError(f"The {name} has no faces, so no solid; points alone have no inside.")
+    return surface_of(meshes).corners_F33
+
+
+def _geometries(data: bytes, kind: str, *, folder: Path | None, color: bool, name: str) -> list[Any]:
     check_whole(data, kind, name=name)
     resolver = FolderOnly(folder if color else None)
     options: dict[str, Any] = {"process": False}
@@ -96,18 +128,7 @@ def read(data: bytes, kind: str, *, folder: Path | None, points: int, color: boo
         raise InputError(
             f"The {name} cannot be read as {kind.upper()}: {type(error).__name__}: {error}.{asked} Export it again."
         ) from error
-    meshes = [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    if meshes:
-        return _surface(meshes, hashlib.sha256(data).hexdigest(), points, color, normals, name)
-    clouds = [part for part in parts if isinstance(part, trimesh.PointCloud) or hasattr(part, "vertices")]
-    if not sum(len(part.vertices) for part in clouds):
-        raise InputError(f"The {name} holds no points; export it again.")
-    return checked_cloud(
-        np.concatenate([np.asarray(part.vertices) for part in clouds]),
-        _joined([_vertex_colors(part) for part in clouds]) if color else None,
-        _joined([_vertex_normals(part) for part in clouds]) if normals else None,
-        name=name,
-    )
+    return parts
 
 
 def _parts(scene: Any, name: str) -> list[Any]:

@@ -65,7 +65,7 @@ def omni_datasets() -> list[DatasetSpec]:
             modalities=(("pointcloud", "pointcloud"), ("image", "image"), ("text", "text"), ("audio", "audio")),
             splits=("train", "test"),
             license="CC0-1.0 AND CC-BY-3.0",
-            bytes=28_200_000,
+            bytes=28_700_000,
             obtained="omni data build furniture3d",
             build="omni_plugin_pointcloud.builder.furniture:main",
         ),

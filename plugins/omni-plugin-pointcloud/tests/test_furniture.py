@@ -68,6 +68,42 @@ def test_a_model_that_lies_on_its_side_is_turned_upright(built: Path) -> None:
     assert np.allclose(np.abs(large.values["pointcloud"]).max(0), (6, 10, 15), atol=1.5)  # width, height, depth
 
 
+def test_shapes_for_heads_that_make_shapes(built: Path) -> None:
+    data = Furniture3d(
+        "train", root=built, languages="en", shape=("occupancy", "distance", "surface"), shape_points=500
+    )
+    for sample in data:
+        found = sample.targets
+        assert found["points"].shape == (500, 3) and found["occupancy"].shape == found["distance"].shape == (500,)
+        frame, solid = data.solid(found["model"])
+        assert frame.to_list() == sample.meta["frame"] and solid.shape == (64, 64, 64)
+        assert np.allclose(
+            np.abs(found["surface"]).max(), 0.9, atol=0.03
+        )  # a sample of the surface: the box itself is .9
+        half = np.array(sample.meta["size_cm"]) / 2 / frame.half * 0.9
+        sides = [solid.any(axes).sum() / 32 for axes in ((1, 2), (0, 2), (0, 1))]
+        assert np.allclose(sides, 2 * half, atol=2 / 32) and solid.sum() == np.prod(sides) * 32**3  # boxes, filled
+        deep = (np.abs(found["points"]) < half - 2 / 32).all(1)
+        clear = (np.abs(found["points"]) > half + 2 / 32).any(1)
+        assert deep.any() and clear.any() and found["occupancy"][deep].all() and not found["occupancy"][clear].any()
+        assert (found["distance"][deep] < 0).all() and (found["distance"][clear] > 0).all()
+    assert "points" not in Furniture3d("train", root=built, shape="surface")[0].targets
+    assert "surface" not in Furniture3d("train", root=built)[0].targets
+    with pytest.raises(ConfigError, match="occupancy, distance, surface"):
+        Furniture3d(root=built, shape="mesh")
+
+
+def test_an_edition_without_solids_says_so(built: Path, tmp_path: Path) -> None:
+    info = json.loads((built / "edition.json").read_text())
+    for model in info["models"]:
+        del model["solid"]
+    (tmp_path / "edition.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="without solids"):
+        Furniture3d(root=tmp_path, shape="surface")
+    with pytest.raises(InputError, match="without solids"):
+        Furniture3d(root=tmp_path).solid(0)
+
+
 def test_names_that_are_not_translated_are_left_out(built: Path) -> None:
     names = {m["names"]["en"]: m["names"] for m in json.loads((built / "edition.json").read_text())["models"]}
     assert "vi" not in names["fork"] and names["fork"]["fr"] == "fourchette"  # most of A's are the English ones

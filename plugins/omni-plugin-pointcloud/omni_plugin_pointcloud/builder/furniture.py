@@ -98,9 +98,10 @@ def build_furniture(
     pieces = out.with_name(out.name + ".pieces")
     pieces.mkdir(parents=True, exist_ok=True)
     clouds = _clouds(models, points, pieces, tell)
+    solids = _solids(models, pieces, tell)
     speech = _speech(models, split_M, languages, pieces, workers, tell, cache=cache, given=given)
     with frame.new_folder(out) as part:
-        rows = _write_models(part, models, clouds, family_M, split_M, classes)
+        rows = _write_models(part, models, clouds, solids, family_M, split_M, classes)
         said = write_shards(part, "speech", [(f"{n:05d}.ogg", data) for n, (_, data) in enumerate(speech)])
         info = {
             "name": NAME, "format": FORMAT, "points": points, "classes": classes, "spoken": list(languages),
@@ -167,6 +168,42 @@ def _clouds(models: list[Model], points: int, pieces: Path, tell: Progress) -> l
     return clouds
 
 
+def _solids(models: list[Model], pieces: Path, tell: Progress) -> list[bytes]:
+    """Frame and voxels of each model, upright; each catalogue's are kept as soon as they are made."""
+    from omni_plugin_pointcloud import meshes
+
+    solids = _three_d("solids")
+    found: list[bytes] = []
+    for path, group in groupby(models, key=lambda model: model.catalog):
+        mine = list(group)
+        key = hashlib.sha256(repr([(m.id, solids.GRID, FORMAT, path.stat().st_size) for m in mine]).encode())
+        piece = pieces / f"solids-{path.stem}-{key.hexdigest()[:16]}.zip"
+        if not piece.is_file():
+            made = []
+            for number, data in enumerate(members_of(path, [model.obj for model in mine]), 1):
+                model = mine[number - 1]
+                corners = meshes.triangles(data, "obj", name=f"model {model.id!r}") @ model.rotation.T
+                made.append((f"{number:05d}.solid", solids.framed_solid(corners, name=f"model {model.id!r}")))
+                tell(f"solids of {path.stem}", number, len(mine))
+            write_shard(piece.with_suffix(".part"), made)
+            os.replace(piece.with_suffix(".part"), piece)
+        with zipfile.ZipFile(piece) as archive:
+            found += [archive.read(name) for name in archive.namelist()]
+    return found
+
+
+def _three_d(module: str) -> Any:
+    """A module of omni-plugin-three-d, which knows solids."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"omni_plugin_three_d.{module}")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"building {NAME} needs {error.name}; pip install 'omni-plugin-pointcloud[build]'"
+        ) from error
+
+
 def _speech(
     models: list[Model], split_M: list[str], languages: tuple[str, ...], pieces: Path, workers: int, tell: Progress,
     *, cache: Path, given: list[Path],
@@ -207,10 +244,10 @@ def _speech(
 
 
 def _write_models(
-    part: Path, models: list[Model], clouds: list[np.ndarray], family_M: list[int], split_M: list[str],
-    classes: list[str],
+    part: Path, models: list[Model], clouds: list[np.ndarray], solids: list[bytes], family_M: list[int],
+    split_M: list[str], classes: list[str],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Shards of clouds and icons below ``part``; the rows of the models."""
+    """Shards of clouds, solids and icons below ``part``; the rows of the models."""
     icons = {}
     for path, group in groupby(models, key=lambda model: model.catalog):
         mine = list(group)
@@ -222,15 +259,18 @@ def _write_models(
         np.save(file, cloud, allow_pickle=False)
         arrays.append((f"{model.id}.npy", file.getvalue()))
     cloud_places = write_shards(part, "clouds", arrays)
+    solid_places = write_shards(
+        part, "solids", [(f"{model.id}.solid", data) for model, data in zip(models, solids, strict=True)]
+    )
     icon_places = write_shards(part, "icons", [(f"{name}.png", data) for name, data in icons.items()])
     return [
         {
             "id": model.id, "class": classes.index(model.category), "names": model.names, "family": family,
             "split": split, "size_cm": list(model.size_cm), "licence": model.licence, "creator": model.creator,
-            "cloud": place(cloud, "clouds"), "icon": place(icon, "icons"),
+            "cloud": place(cloud, "clouds"), "icon": place(icon, "icons"), "solid": place(solid, "solids"),
         }
-        for model, family, split, cloud, icon in zip(
-            models, family_M, split_M, cloud_places, icon_places, strict=True
+        for model, family, split, cloud, icon, solid in zip(
+            models, family_M, split_M, cloud_places, icon_places, solid_places, strict=True
         )
     ]  # fmt: skip
 
@@ -246,7 +286,7 @@ def write_licences(part: Path, models: list[Model], *, spoken: bool) -> None:
     lines = [
         "Built on this machine; pass it on only as these licences say.",
         f"{source.package} {source.version} ({source.license}): {source.credit}. {source.url}",
-        "Changed: of each model, points of its surface were taken; icons are as they were.",
+        "Changed: of each model, points of its surface and the voxels that it fills; icons are as they were.",
     ]
     if spoken:
         lines.append("The speech is synthetic: espeak-ng 1.51 spoke the names in its own voice variants.")

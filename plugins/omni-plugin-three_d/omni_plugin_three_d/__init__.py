@@ -1,0 +1,1 @@
+"""Shapes out of any slots: fields, point sets, meshes, measures, and a small differentiable renderer."""

@@ -1,0 +1,1 @@
+"""The heads: shape_field and point_set."""

@@ -1,0 +1,1 @@
+"""A small differentiable renderer: cameras in pixels, volumes and surfaces of fields, all plain torch."""
