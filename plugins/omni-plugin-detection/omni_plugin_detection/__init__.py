@@ -1,0 +1,1 @@
+"""Boxes out: detection by labels of any modality, boxes of phrases, segmentation, made composites."""
