@@ -175,6 +175,33 @@ class TaskMethods:
         given = {"num_beams": num_beams, "max_new_tokens": max_new_tokens, **dict(options or {})}
         return self.predict("captioning", head=head, batch_size=batch_size, options=given, **slots)
 
+    def answer(
+        self, question: str | Sequence[str], *, choices: Sequence[str] | None = None, head: str | None = None,
+        batch_size: int = 32, progress: Progress = None, options: Mapping[str, Any] | None = None, **slots: Any,
+    ) -> list[Prediction]:  # fmt: skip
+        """Answers to questions about samples; value None where the model is not sure enough.
+
+        Args:
+            question: one for all samples, or one for each.
+            choices: the only answers that are possible; None = any that the head can give.
+            options: of the head (``abstain=False``: always answer; of the generation where answers are free).
+            head, batch_size, progress, **slots: see ``predict``.
+
+        Raises:
+            OmniError: no head answers questions, or its slot for questions is given twice.
+        """
+        assert isinstance(self, _predictor_class())
+        name = find_head(self.model, "answering", head)
+        slot = getattr(self.model.heads[name], "question", "question")
+        if slot in slots:
+            raise InputError(f"The question goes into the slot {slot!r}; it was given a second time as {slot}=...")
+        values = self._values(slots) if slots else {}
+        count = max((len(items) for items in values.values()), default=1)
+        questions = [question] * count if isinstance(question, str) else list(question)
+        chosen = dict(options or {}) if choices is None else {"choices": list(choices), **dict(options or {})}
+        self.processor.require(slot, what="This model")
+        return predict(self, name, {**values, slot: questions}, batch_size=batch_size, progress=progress, **chosen)
+
 
 def _predictor_class() -> type[OmniPredictor]:
     from omni.inference import OmniPredictor

@@ -211,6 +211,13 @@ class HeadOutput:
     count: int | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def number(self) -> int:
+        """``count``, or the rows of the values where it is not said."""
+        if self.count is not None:
+            return self.count
+        return next(iter(self.values.values())).shape[0] if self.values else 1
+
 
 @dataclass(kw_only=True)
 class Prediction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import HeadSpec, PluginInfo, hookimpl
+from omni.plugin import HeadSpec, MetricSpec, PluginInfo, hookimpl
 
 
 @hookimpl
@@ -23,5 +23,19 @@ def omni_heads() -> list[HeadSpec]:
             inputs=("pooled", "tokens"),
             output="class or labels",
             summary="One of several classes, or any number of labels",
+        )
+    ]
+
+
+@hookimpl
+def omni_metrics() -> list[MetricSpec]:
+    """The numbers of any head."""
+    return [
+        MetricSpec(
+            name="task",
+            target="omni.metrics.task:TaskNumbers",
+            task="any",
+            monitors=("accuracy",),
+            summary="The loss and numbers of the run's task head on held-out data",
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from omni.engine.shards import is_sharded, local
 from omni.errors import ConfigError, TrainingError
 from omni.objectives.base import Objective
 from omni.objectives.gather import world_size
+from omni.objectives.task import Task
 from omni.types import Batch, ObjectiveOutput, TrainedGroup
 
 
@@ -125,6 +127,9 @@ class TrainingModel(BaseModel):
             targets=fp.batch.targets,
             logit_scale=float(self.model.logit_scale()),
             trained_groups=self.trained_groups(),
+            tasks={
+                name: partial(item.evaluate, fp) for name, item in self.objectives.items() if isinstance(item, Task)
+            },
         )
         return outputs
 

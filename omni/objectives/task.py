@@ -91,7 +91,7 @@ class Task(Objective):
             if found is not None and loss is not None:
                 known = [loss, *(loss.new_zeros(()) if item is None else item for item in here)]
                 values = torch.stack([item.to(values.dtype) for item in known])
-            means, count = mean_over_processes(values, 0 if found is None or loss is None else _count(found))
+            means, count = mean_over_processes(values, 0 if found is None or loss is None else found.number)
             total = total + means[0] * (weight / sum(self.group_weights))
             name = "+".join(group)
             counts[name if len(self.groups) > 1 else "things"] = count
@@ -100,6 +100,13 @@ class Task(Objective):
                 numbers = dict(zip(module.part_names, means[1:].detach(), strict=True))
                 parts.update({prefix + part: number for part, number in numbers.items()})
         return ObjectiveOutput(total=total + _nothing(module), parts=parts, counts=counts)
+
+    def evaluate(self, fp: ForwardPass) -> dict[str, HeadOutput]:
+        """What the head says of this process's samples, with the loss: group -> output, "" where there is one group.
+        Makes no collective, so processes may hold different numbers of batches."""
+        found = {"+".join(group): self._of_group(fp, group) for group in self.groups}
+        kept = {name: output for name, output in found.items() if output is not None}
+        return kept if len(self.groups) > 1 else dict(zip([""], kept.values(), strict=False))
 
     def _module(self) -> Head:
         assert self._owner, "bind() comes first"
@@ -164,9 +171,3 @@ def take_output(output: CoreOutput, rows: Tensor) -> CoreOutput:
 def _nothing(module: nn.Module) -> Tensor | float:
     """A zero with a graph over the head, for batches of which nothing is to be learnt."""
     return sum((p.sum() * 0 for p in module.parameters() if p.requires_grad), start=0.0)
-
-
-def _count(output: HeadOutput) -> int:
-    if output.count is not None:
-        return output.count
-    return next(iter(output.values.values())).shape[0] if output.values else 1

@@ -24,6 +24,7 @@ PAGES = (
     "docs/jobs.md",
     "docs/evaluation.md",
     "docs/image_and_audio.md",
+    "docs/tasks.md",
 )
 EXAMPLE = "omni:configs/examples/three_slots.py"
 

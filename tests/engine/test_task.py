@@ -12,11 +12,21 @@ from omni.engine.forward_pass import ForwardPass
 from omni.engine.optim import layer_factor, parameter_groups
 from omni.engine.training import train
 from omni.errors import ConfigError
+from omni.metrics.task import TaskNumbers
 from omni.objectives.task import Task
 
 SLOTS = ["left", "right", "word"]
 HEADS = {"kind": {"type": "classification", "classes": 6}}
 TASK = {"type": "task", "head": "kind", "targets": ["class"]}
+
+
+@pytest.fixture(autouse=True)
+def clean_catalog():
+    """The toys do not outlive a test."""
+    from omni.plugin import catalog
+
+    yield
+    catalog.reset()
 
 
 def passes(task, heads=HEADS, rows=(4, 14)):
@@ -143,7 +153,10 @@ def test_a_run_learns_the_classes_and_the_model_tells_them(tmp_path, toys, make_
     config["objectives"] = [{"slots": ["left", "word"], **TASK}]
     config["train_cfg"] = {"max_iters": 80}
     config["optim_wrapper"] |= {"layer_decay": 0.9}
+    config["val_dataloader"] = {"dataset": {"type": "toy_triples", "seed": 7, "missing": 5}, "batch_size": 10}
+    config["val_evaluator"] = {"type": "task"}
     result = train(config, work_dir=tmp_path, quiet=True)
+    assert result.metrics["accuracy"] > 0.9 and 0 < result.metrics["loss"] < 1
     loaded = omni.load(result.model_folder)
     samples = [toys.ToyTriples(seed=7)[index] for index in range(12)]
     values = {slot: [sample.values[slot] for sample in samples] for slot in ("left", "word")}
@@ -152,3 +165,19 @@ def test_a_run_learns_the_classes_and_the_model_tells_them(tmp_path, toys, make_
     assert sum(right) >= 11 and all(0 < item.score <= 1 for item in found)
     alone = loaded.classify(word=[*values["word"][:6], None], left=[None] * 6 + values["left"][6:7])
     assert [item.value for item in alone[:6]] == list("abcdef")
+
+
+def test_held_out_numbers_are_means_over_samples_of_all_processes():
+    wrapper, fp, batch = passes({})
+    parts = [ForwardPass(wrapper.model, batch(start, stop)) for start, stop in ((4, 7), (7, 14))]
+    metrics = [TaskNumbers(), TaskNumbers()]
+    for metric, part in zip(metrics, parts, strict=True):
+        metric.update(wrapper.predictions(part))
+    metrics[0].merge([metric.state() for metric in metrics])
+    (objective,) = wrapper.objectives.values()
+    whole = objective(fp)
+    found = metrics[0].compute()
+    assert found["loss"] == pytest.approx(whole.total.item(), abs=1e-9)
+    assert found["accuracy"] == pytest.approx(whole.parts["accuracy"].item(), abs=1e-9)
+    with pytest.raises(ConfigError, match="the run has task"):
+        TaskNumbers(objective="other").update(wrapper.predictions(fp))

@@ -6,6 +6,8 @@ import io
 import lzma
 import os
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -26,16 +28,27 @@ def safe_name(name: str, archive: str) -> str:
 
 
 def read_members(archive: Path, wanted: set[str] | None = None) -> dict[str, bytes]:
-    """Regular files of a .tgz as bytes by name; ``wanted`` restricts to these names (missing ones raise InputError)."""
+    """Regular files of a .tgz, wheel or other zip as bytes by name; ``wanted`` restricts to these names.
+
+    Raises:
+        InputError: it is damaged, a name would leave the folder, or one of ``wanted`` is not in it.
+    """
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            for member in tar:
-                name = safe_name(member.name, archive.name)
-                if member.isreg() and (wanted is None or name in wanted):
-                    found[name] = tar.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"{archive}: not a readable tar archive ({error}); fetch the package again") from error
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as parts:
+                for entry in parts.infolist():
+                    name = safe_name(entry.filename, archive.name)
+                    if not entry.is_dir() and (wanted is None or name in wanted):
+                        found[name] = parts.read(entry)
+        else:
+            with tarfile.open(archive, "r:*") as tar:
+                for member in tar:
+                    name = safe_name(member.name, archive.name)
+                    if member.isreg() and (wanted is None or name in wanted):
+                        found[name] = tar.extractfile(member).read()
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{archive}: not a readable archive ({error}); fetch the package again") from error
     if wanted is not None and wanted - found.keys():
         raise InputError(f"{archive.name}: lacks {', '.join(sorted(wanted - found.keys())[:5])}")
     return found
