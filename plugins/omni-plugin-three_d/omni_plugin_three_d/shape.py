@@ -39,7 +39,7 @@ class Shape:
     level: float = 0.5
     points_N3: np.ndarray | None = None
     up: str = "y"
-    _meshes: list[trimesh.Trimesh] = field(default_factory=list, repr=False)
+    _meshes: list[trimesh.Trimesh] = field(default_factory=list, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if (self.values_XYZ is None) == (self.points_N3 is None):

@@ -91,7 +91,7 @@ def test_a_field_is_learnt_and_its_mesh_is_right() -> None:
     torch.manual_seed(0)
     meshes = [trimesh.creation.icosphere(3, 0.7), trimesh.creation.box((1.8, 0.5, 0.5))]
     solids = [solid_of(mesh.triangles, grid=32) for mesh in meshes]
-    queries = [query_points(solid, 1024, seed=0, distance=False) for solid in solids]
+    queries = [query_points(solid, 8192, seed=0, distance=False) for solid in solids]
     wanted = {
         "points": torch.from_numpy(np.stack([item.points_P3 for item in queries])),
         "occupancy": torch.from_numpy(np.stack([item.occupancy_P for item in queries])),
@@ -100,9 +100,9 @@ def test_a_field_is_learnt_and_its_mesh_is_right() -> None:
         hidden_BLD=torch.randn(2, 1, 12), valid_BL=torch.ones(2, 1, dtype=torch.bool), spans={}, pooled={}
     )  # fmt: skip
     sizes = SMALL | dict(hidden=32, side=4, channels=8, decoder_hidden=32)
-    head = ShapeField(width=12, train_points=512, **sizes)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=4e-3)
-    for _ in range(150):
+    head = ShapeField(width=12, train_points=512, balance=0.0, **sizes)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(200):
         loss = head(states, wanted).loss
         optimiser.zero_grad()
         loss.backward()

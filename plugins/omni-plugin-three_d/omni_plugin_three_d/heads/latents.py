@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omni.errors import ConfigError
+from omni_plugin_three_d.heads.reader import init_linears
 
-WAVES = 4
+WAVES = 3
 
 
 class Triplane(nn.Module):
@@ -26,6 +27,7 @@ class Triplane(nn.Module):
         super().__init__()
         self.side, self.patch, self.channels = side, patch, channels
         self.spread = nn.Linear(hidden, channels * patch**2)
+        init_linears(self)
         self.smooth = nn.Conv2d(channels, channels, 3, padding=1)  # over the seams between patches
         self.features = 3 * channels
 
@@ -62,6 +64,7 @@ class LatentGrid(nn.Module):
         super().__init__()
         self.side, self.patch, self.channels = side, patch, channels
         self.spread = nn.Linear(hidden, channels * patch**3)
+        init_linears(self)
         self.smooth = nn.Conv3d(channels, channels, 3, padding=1)
         self.features = channels
 
@@ -112,6 +115,8 @@ class PointDecoder(nn.Module):
         widths = [features + 3 + 6 * WAVES, *[hidden] * depth]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.last = nn.Linear(hidden, 1)
+        init_linears(self, gain=2**0.5)  # GELU halves a variance
+        nn.init.trunc_normal_(self.last.weight, std=0.1 * hidden**-0.5)  # the first field is nearly even
 
     def forward(self, features_BPC: Tensor, points_BP3: Tensor) -> Tensor:
         """(B, P)."""

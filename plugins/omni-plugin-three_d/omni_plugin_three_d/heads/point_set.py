@@ -32,6 +32,7 @@ class PointSet(Head):
         train_points: so many random ones of the target's points in training.
         squared: the loss is the mean of squared distances both ways; False = of plain ones.
         up: "y" or "z", the axis that points up in pictures.
+        fused: as of the base Head.
 
     Raises:
         ConfigError: values that cannot be meant.
@@ -39,9 +40,9 @@ class PointSet(Head):
 
     def __init__(
         self, *, width: int, queries: int = 64, group: int = 16, hidden: int | None = None, depth: int = 2,
-        num_heads: int = 4, train_points: int = 1024, squared: bool = True, up: str = "y",
+        num_heads: int = 4, train_points: int = 1024, squared: bool = True, up: str = "y", fused: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(width=width)
+        super().__init__(width=width, fused=fused)
         if group < 1 or train_points < 1 or up not in ("y", "z"):
             raise ConfigError(
                 f"point_set: group={group} and train_points={train_points} must be above 0, up={up!r} 'y' or 'z'."

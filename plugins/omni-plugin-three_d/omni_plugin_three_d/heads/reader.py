@@ -12,6 +12,14 @@ from omni.types import CoreOutput
 NORM_EPS = 1e-5
 
 
+def init_linears(module: nn.Module, *, gain: float = 1.0) -> None:
+    """Weights with a spread of gain / sqrt(inputs), so that what differs between samples is not drowned; biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=gain * part.in_features**-0.5)
+            nn.init.zeros_(part.bias)
+
+
 class ReaderBlock(nn.Module):
     """q += CrossAttention(LN q, tokens); q += SelfAttention(LN q); q += MLP(LN q): a transformer decoder's block
     (Vaswani et al. 2017), norms first, as planes are made in LRM (Hong et al. 2024, section 3.2).
@@ -47,7 +55,9 @@ class ReaderBlock(nn.Module):
 class Reader(nn.Module):
     """Q learnt queries -> (B, Q, hidden), by cross-attention to all valid tokens of the core's output.
 
-    A learnt token stands beside the core's, so that nothing is read of padding, however much of it there is.
+    Each query starts from a linear map of its own of the mean token, beside what it has learnt: from queries that are
+    the same for every sample the first steps see next to nothing of the sample. A learnt token stands beside the
+    core's, so that nothing is read of padding, however much of it there is.
 
     Args:
         width: D of the core. queries: Q. hidden: their width. depth: blocks. num_heads: of attention.
@@ -66,8 +76,10 @@ class Reader(nn.Module):
         self.enter = nn.Sequential(nn.LayerNorm(width, eps=NORM_EPS), nn.Linear(width, hidden))
         self.blank = nn.Parameter(torch.empty(1, 1, hidden))
         self.queries = nn.Parameter(torch.empty(1, queries, hidden))
+        self.start = nn.Sequential(nn.LayerNorm(hidden, eps=NORM_EPS), nn.Linear(hidden, queries * hidden))
         self.blocks = nn.ModuleList(ReaderBlock(hidden=hidden, num_heads=num_heads) for _ in range(depth))
         self.leave = nn.LayerNorm(hidden, eps=NORM_EPS)
+        init_linears(self)
         nn.init.trunc_normal_(self.blank, std=0.02)
         nn.init.trunc_normal_(self.queries, std=0.5)  # queries that are alike would stay alike for long
 
@@ -77,7 +89,8 @@ class Reader(nn.Module):
         tokens = self.enter(core_output.hidden_BLD.masked_fill(~valid_BL[..., None], 0.0))
         context = torch.cat((self.blank.expand(len(tokens), -1, -1).to(tokens.dtype), tokens), 1)
         valid_BL = F.pad(valid_BL, (1, 0), value=True)
-        queries = self.queries.expand(len(tokens), -1, -1).to(tokens.dtype)
+        mean = (context * valid_BL[..., None]).sum(1) / valid_BL.sum(1, keepdim=True)
+        queries = self.queries.to(tokens.dtype) + self.start(mean).unflatten(1, self.queries.shape[1:])
         for block in self.blocks:
             queries = block(queries, context, valid_BL)
         return self.leave(queries)

@@ -47,6 +47,7 @@ class ShapeField(Head):
         clamp: of losses.distance_loss, in shape space.
         level: occupancy from which on a place is inside, unless predict() is told another.
         up: "y" or "z", the axis that points up in pictures.
+        fused: as of the base Head.
 
     Raises:
         ConfigError: values that cannot be meant.
@@ -56,9 +57,9 @@ class ShapeField(Head):
         self, *, width: int, latent: str = "triplane", output: str = "occupancy", side: int | None = None,
         patch: int = 4, channels: int = 16, hidden: int | None = None, depth: int = 2, num_heads: int = 4,
         decoder_hidden: int = 64, decoder_depth: int = 2, train_points: int = 1024, balance: float = 0.5,
-        overlap: float = 0.0, clamp: float = 0.1, level: float = 0.5, up: str = "y",
+        overlap: float = 0.0, clamp: float = 0.1, level: float = 0.5, up: str = "y", fused: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(width=width)
+        super().__init__(width=width, fused=fused)
         if output not in OUTPUTS:
             raise ConfigError(f"shape_field: output is one of {', '.join(OUTPUTS)}, not {output!r}.")
         if not 0 < level < 1 or not 0 <= balance <= 1 or not clamp > 0 or overlap < 0 or train_points < 1:
