@@ -74,7 +74,7 @@ class ConvImageAdapter(ImageAdapter):
 
     def _embed(self, pixels_BCHW: Tensor, sizes_B2: Tensor | None) -> Tensor:
         """(B, h, w, D)."""
-        features = pixels_BCHW
+        features = pixels_BCHW.contiguous(memory_format=torch.channels_last)  # the norms then need no copies
         for step, (down, norm, blocks) in enumerate(zip(self.down, self.norms, self.blocks, strict=True)):
             features = _masked(F.gelu(_norm(down(features), norm)), sizes_B2, 2 ** (step + 1))
             for block in blocks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni.plugin import DatasetSpec, HeadSpec, ModalitySpec, ObjectiveSpec, PluginInfo, hookimpl
+from omni.plugin import DatasetSpec, HeadSpec, ModalitySpec, ObjectiveSpec, PluginInfo, TransformSpec, hookimpl
 
 
 @hookimpl
@@ -21,10 +21,22 @@ def omni_modalities() -> list[ModalitySpec]:
             name="image_conv",
             target="omni_plugin_detection.adapter:ConvImageAdapter",
             loader="omni_plugin_image.io:load",
-            transform="image_basic",
+            transform="image_conv_basic",
             sample="omni_plugin_image.io:sample",
             layout="2d",
             summary="Pictures through convolutions that overlap: as the adapter of an image slot, for boxes and masks",
+        )
+    ]
+
+
+@hookimpl
+def omni_transforms() -> list[TransformSpec]:
+    return [
+        TransformSpec(
+            name="image_conv_basic",
+            target="omni_plugin_image.transform:ImageBasic",
+            modality="image_conv",
+            summary="As image_basic: resized, normalised pixels",
         )
     ]
 

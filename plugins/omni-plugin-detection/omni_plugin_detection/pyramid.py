@@ -104,7 +104,10 @@ def flat(maps: Sequence[Tensor]) -> Tensor:
 class LabelMatch(nn.Module):
     """Regions against labels: ``exp(s) * <r, e> + b`` with unit vectors r and e, a learnt scale and bias.
 
-    The form of SigLIP (Zhai et al. 2023, section 3.2) on regions; 's' starts at log 10, 'b' so that few match.
+    The form of SigLIP (Zhai et al. 2023, section 3.2) on regions; ``s`` starts at log 10, ``b`` so that few match. The
+    embeddings of labels are standardised first (each number of E by its mean and spread over the labels of a batch, in
+    evaluation by their running values, as batch normalisation does): an untrained text tower gives all labels nearly
+    one direction, and it would take hundreds of steps until regions could tell them apart.
 
     Args:
         width: of the region features. embedding_width: E of the model.
@@ -116,12 +119,21 @@ class LabelMatch(nn.Module):
         self.project = nn.Linear(width, embedding_width)
         nn.init.normal_(self.project.weight, std=width**-0.5)
         nn.init.zeros_(self.project.bias)
+        self.spread = nn.BatchNorm1d(embedding_width, affine=False, eps=1e-7)
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
 
     def embed(self, features: Tensor) -> Tensor:
         """(..., C) -> (..., E) unit vectors."""
         return F.normalize(self.project(features), dim=-1)
+
+    def standardise(self, labels_KE: Tensor) -> Tensor:
+        """(K, E) by the batch's own mean and spread in training, if it has two labels; else by the running ones."""
+        if self.training and len(labels_KE) > 1:
+            return self.spread(labels_KE)
+        mean_E, variance_E = self.spread.running_mean, self.spread.running_var
+        assert mean_E is not None and variance_E is not None
+        return F.batch_norm(labels_KE, mean_E, variance_E, eps=self.spread.eps)
 
     def forward(self, regions: Tensor, labels_KE: Tensor) -> Tensor:
         """(..., E) unit vectors and K label embeddings (any length) -> logits (..., K).
@@ -134,5 +146,5 @@ class LabelMatch(nn.Module):
                 f"Label embeddings must be (K, {regions.shape[-1]}), not {tuple(labels_KE.shape)}; encode the labels "
                 "with the same model."
             )
-        labels_KE = F.normalize(labels_KE.to(regions.dtype), dim=-1)
+        labels_KE = F.normalize(self.standardise(labels_KE.to(regions.dtype)), dim=-1)
         return self.log_scale.clamp(max=math.log(100.0)).exp() * (regions @ labels_KE.T) + self.bias
