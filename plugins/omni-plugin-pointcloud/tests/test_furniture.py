@@ -195,6 +195,22 @@ def test_the_table_is_made_of_a_training(built: Path, tmp_path: Path) -> None:
     assert again["zero_shot"] == result["zero_shot"]
 
 
+@pytest.mark.slow
+def test_the_table_of_shapes_is_made_of_a_training(built: Path, tmp_path: Path) -> None:
+    from tools.three_d_table import ROWS, run
+
+    result = run(tmp_path / "seed0", root=str(built), seed=0, steps=2)
+    rows = result["rows"]
+    assert set(rows) == set(ROWS) and all(len(values) == result["samples"] for values in result["chamfer"].values())
+    assert rows["floor"]["iou"] == 1 and rows["floor"]["chamfer"] < 0.1  # between 64 points
+    assert rows["oracle"]["chamfer"] <= min(rows[name]["chamfer"] for name in ("nearest_embedding", "nearest_pixels"))
+    assert all(0 <= row[key] <= 1 for row in rows.values() for key in ("iou", "f_score"))
+    stamp = (tmp_path / "seed0" / "training" / "table.json").read_text()
+    again = run(tmp_path / "seed0", root=str(built), seed=0, steps=2, pictures=False)
+    assert (tmp_path / "seed0" / "training" / "table.json").read_text() == stamp and again["rows"] == rows
+    assert json.loads(stamp)["complete"] and (tmp_path / "seed0" / "shapes.png").is_file()
+
+
 def test_what_is_refused(built: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="omni data build furniture3d"):
         Furniture3d(root=tmp_path)

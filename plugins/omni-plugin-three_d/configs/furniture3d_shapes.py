@@ -14,7 +14,7 @@ model = dict(
     embedding_norm="l2",
     slots=dict(image="image", pointcloud="pointcloud"),
     adapters=dict(
-        image=dict(stem="hmlp", image_size=64),
+        image=dict(stem="conv", patch_size=16, image_size=64),
         pointcloud=dict(groups=16, neighbours=16, hidden=32),
     ),
     drop_path=0.1,
