@@ -1,9 +1,9 @@
 """The tables of `composites` for one seed: seen kinds beside a torchvision detector, unseen things, unseen pairs.
 
 Trains detection by labels that are texts, then, for the same processor time on the same pictures, torchvision's FCOS of
-as many parameters as read the picture. Measures AP50 of the 15 kinds on pictures of seen things over unseen parts of the
-films; the label of the true boxes of 68 unseen things among 20 candidates; and which of two captions ("X left of Y", "Y
-left of X") the boxes found for X and Y agree with, on pairs that were together in no picture of training. Writes
+as many parameters as read the picture. Measures AP50 of the 15 kinds on pictures of seen things over unseen parts of
+the films; the label of the true boxes of 68 unseen things among 20 candidates; and which of two captions ("X left of
+Y", "Y left of X") the boxes found for X and Y agree with, on pairs that were together in no picture of training. Writes
 results.json into the output folder; a second run reuses what is complete.
 
     omni data build composites
@@ -105,7 +105,9 @@ def truths_of(data: Any, drawn: Sequence[Any]) -> list[Any]:
     ]
 
 
-def peer_table(output: Path, test: Any, parameters: int, *, root: str | None, seed: int, seconds: float) -> dict[str, Any]:
+def peer_table(
+    output: Path, test: Any, parameters: int, *, root: str | None, seed: int, seconds: float
+) -> dict[str, Any]:
     """The peer, unless the same one is complete."""
     import torch
 
@@ -209,7 +211,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     verdict = "is excluded" if unseen["chance_excluded"] else "is not excluded"
     return [
         f"seed {result['seed']}, {result['cpu_seconds'] / 60:.1f} processor minutes each",
-        f"seen things, {len(seen['kinds'])} kinds: AP50 {seen['ap50']:.3f} ({result['parameters']['picture']} parameters); "
+        f"seen things, {len(seen['kinds'])} kinds: AP50 {seen['ap50']:.3f} "
+        f"({result['parameters']['picture']} parameters); "
         f"FCOS {peer['ap50']:.3f} ({peer['parameters']}); anything at all {seen['ap50_of_anything']:.3f}",
         f"unseen things: label of the true box, 1 of {CANDIDATES}: {unseen['top1']:.3f}, 95 % interval "
         f"{unseen['interval'][0]:.3f} to {unseen['interval'][1]:.3f} over {unseen['things']} things; 1/{CANDIDATES} "

@@ -12,5 +12,7 @@ objectives = [
         targets=["boxes", "labels", "picture_size"],
     )
 ]
-train_dataloader = dict(dataset=dict(type="composites", split="train", scenes=8000, kinds=0.5), batch_size=32, tables=True)
-train_cfg = dict(max_iters=3000)
+train_dataloader = dict(
+    dataset=dict(type="composites", split="train", scenes=8000, kinds=0.5), batch_size=32, tables=True
+)
+train_cfg = dict(max_iters=6000)

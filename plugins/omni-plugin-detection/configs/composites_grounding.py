@@ -13,8 +13,6 @@ processor = dict(
     phrase=dict(modality="text", type="bpe"),
     _delete_=True,
 )
-objectives = [
-    dict(type="task", head="grounding", slots=["image", "phrase"], targets=["phrase_box", "picture_size"])
-]
+objectives = [dict(type="task", head="grounding", slots=["image", "phrase"], targets=["phrase_box", "picture_size"])]
 train_dataloader = dict(dataset=dict(type="composites", split="train", slots=["image", "phrase"]), batch_size=32)
 train_cfg = dict(max_iters=3000)

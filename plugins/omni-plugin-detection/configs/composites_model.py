@@ -1,5 +1,5 @@
-# The small model of `composites`: convolutions that overlap before the patches of 16, labels as texts, a detection head on
-# the patches. Used by composites_detection.py and composites_masks.py.
+# The small model of `composites`: convolutions that overlap before the patches of 16, labels as texts, a detection
+# head on the patches. Used by composites_detection.py and composites_masks.py.
 _base_ = ["omni:configs/_base_/runtime.py", "omni:configs/_base_/schedule.py"]
 
 model = dict(

@@ -17,10 +17,10 @@ _EPS = 1e-5
 
 
 class ConvImageAdapter(ImageAdapter):
-    """The image adapter with an overlapping stem (Xiao et al. 2021, "Early convolutions help transformers see better").
+    """The image adapter with an overlapping stem (Xiao et al. 2021, "Early convolutions help ...").
 
-    3 x 3 convolutions of stride 2 with a norm over channels and GELU, from ``channels[0]`` on, until one cell a patch is
-    left; after each from the second on ``depth`` 3 x 3 convolutions, each added to its input. Class token, positions
+    3 x 3 convolutions of stride 2 with a norm over channels and GELU, from ``channels[0]`` on, until one cell a patch
+    is left; after each from the second on ``depth`` 3 x 3 convolutions, each added to its input. Class token, positions
     and bias are those of the image adapter. Windows cross patches, so a token that is hidden is still seen in part by
     its neighbours: it is for supervised tasks, not for masked prediction.
 

@@ -92,8 +92,8 @@ class Detector:
         self, picture: Any, *, tile: int, overlap: float = 0.25, whole: bool = True, score_threshold: float = 0.05,
         iou_threshold: float = 0.5, most: int = 300, batch_size: int = 32,
     ) -> Prediction:  # fmt: skip
-        """One large picture by tiles of ``tile`` pixels, which overlap, and by the ``whole`` picture made small; a thing
-        that a tile's border cuts is found once (see omni_plugin_detection.tiles).
+        """One large picture by tiles of ``tile`` pixels, which overlap, and by the ``whole`` picture made small; a
+        thing that a tile's border cuts is found once (see omni_plugin_detection.tiles).
 
         Raises:
             InputError: the picture cannot be read. ConfigError: tiles that cannot be.
@@ -166,7 +166,8 @@ def embed_labels(model: OmniPredictor, labels: Mapping[str, Sequence[Any]]) -> t
     given = {slot: list(values) for slot, values in labels.items() if len(values)}
     if not given:
         raise InputError('detection: no labels; give for example labels={"text": ["a dog", "a cat"]}.')
-    encoded = model.encode(progress=False, **given)
+    slots: dict[str, Any] = given
+    encoded = model.encode(progress=False, **slots)
     names = [
         value if isinstance(value, str) else f"{slot} {number}"
         for slot, values in given.items() for number, value in enumerate(values)

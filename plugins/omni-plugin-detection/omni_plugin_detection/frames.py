@@ -51,8 +51,8 @@ def frame_of(transform: Any, height: int, width: int) -> Frame:
         return Frame(left=0.0, top=0.0, width=float(width), height=float(height))
     if mode != "crop" or size is None:
         raise ConfigError(
-            f"What the transform {type(transform).__name__} shows of a picture is not known, so boxes cannot be brought "
-            "back into its pixels. Use image_basic for the slot of the detection head."
+            f"What the transform {type(transform).__name__} shows of a picture is not known, so boxes cannot be "
+            "brought back into its pixels. Use image_basic for the slot of the detection head."
         )
     tall, wide = size
     longest_tall, longest_wide = -(-LONGEST_STRIP * tall * width // wide), -(-LONGEST_STRIP * wide * height // tall)

@@ -56,6 +56,7 @@ class GroundingHead(Head):
         self.pyramid = Pyramid(width=width, channels=channels, scales=scales, depth=depth)
         self.box = nn.Conv2d(channels, 5, 3, padding=1)
         nn.init.normal_(self.box.weight, std=0.01)
+        assert self.box.bias is not None
         nn.init.zeros_(self.box.bias)
         self.ask = nn.Linear(width, channels)
         self.look = nn.Linear(channels, channels)
@@ -83,7 +84,9 @@ class GroundingHead(Head):
             raise InputError(f"grounding takes one target of boxes, not {', '.join(names) or 'none'}.")
         boxes_B14, valid_B1 = fraction_boxes(targets, names[0])
         if boxes_B14.shape[1] != 1:
-            raise InputError(f"grounding: target {names[0]!r} has {boxes_B14.shape[1]} boxes a sample; it must have one.")
+            raise InputError(
+                f"grounding: target {names[0]!r} has {boxes_B14.shape[1]} boxes a sample; it must have one."
+            )
         known_B = valid_B1[:, 0]
         count = int(known_B.sum())
         scores_BP, boxes_BP4 = values["scores_BP"][known_B], values["boxes_BP4"][known_B]
@@ -104,9 +107,11 @@ class GroundingHead(Head):
         return HeadOutput(values=values, loss=loss, count=count, parts={k: v.detach() for k, v in parts.items()})
 
     @torch.no_grad()
-    def predict(self, core_output: CoreOutput) -> list[Prediction]:
+    def predict(self, core_output: CoreOutput, **options: Any) -> list[Prediction]:
         """A Prediction whose value is (4,) float32 x0, y0, x1, y1 in fractions of what the model saw; its score is the
         softmax's mass on points whose boxes overlap the answer by at least a half."""
+        if options:
+            raise InputError(f"grounding: its predict takes no options, not {', '.join(options)}.")
         values = self(core_output).values
         found = []
         for boxes_P4, scores_P in zip(values["boxes_BP4"].clamp(0, 1), values["scores_BP"], strict=True):

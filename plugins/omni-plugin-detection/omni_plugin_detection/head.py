@@ -80,6 +80,7 @@ class DetectionHead(Head):
         self.pyramid = Pyramid(width=width, channels=channels, scales=scales, depth=depth)
         self.box = nn.Conv2d(channels, 5, 3, padding=1)
         nn.init.normal_(self.box.weight, std=0.01)
+        assert self.box.bias is not None
         nn.init.zeros_(self.box.bias)
         with torch.no_grad():
             self.box.bias[4] = -3.0  # few points are of a thing
@@ -157,7 +158,9 @@ class DetectionHead(Head):
             scores_BPK = chance_BP[..., None] * logits_BPK.sigmoid()
         found = []
         for boxes_P4, scores_PK in zip(values["boxes_BP4"].clamp(0, 1), scores_BPK.to(torch.float32), strict=True):
-            kept = suppress(boxes_P4, scores_PK, score_threshold=score_threshold, iou_threshold=iou_threshold, most=most)
+            kept = suppress(
+                boxes_P4, scores_PK, score_threshold=score_threshold, iou_threshold=iou_threshold, most=most
+            )
             if label_embeddings_KE is None:
                 kept = Detections(boxes_N4=kept.boxes_N4, scores_N=kept.scores_N, labels_N=kept.labels_N - 1)
             best = float(kept.scores_N[0]) if len(kept) else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omni.engine.forward_pass import ForwardPass
 from omni.errors import ConfigError
@@ -38,9 +38,11 @@ class LabelTask(Task):
         self.labels = tuple(labels)
         both = [slot for slot in self.labels if slot in self.slots]
         if not self.labels or both:
-            raise ConfigError(f"label_task: labels {list(self.labels)} must be slots that are not in {list(self.slots)}.")
+            raise ConfigError(
+                f"label_task: labels {list(self.labels)} must be slots that are not in {list(self.slots)}."
+            )
 
-    def bind(self, model: nn.Module) -> None:
+    def bind(self, model: Any) -> None:
         """Find the head; check the label slots."""
         super().bind(model)
         unknown = [slot for slot in self.labels if slot not in model.slots]

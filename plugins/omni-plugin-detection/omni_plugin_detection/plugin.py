@@ -89,7 +89,11 @@ def omni_datasets() -> list[DatasetSpec]:
             target="omni_plugin_detection.composites.dataset:Composites",
             summary="Cut-outs of real pictures over frames of films, with exact boxes and masks",
             modalities=(
-                ("image", "image"), ("text", "text"), ("crop", "image"), ("audio", "audio"), ("phrase", "text"),
+                ("image", "image"),
+                ("text", "text"),
+                ("crop", "image"),
+                ("audio", "audio"),
+                ("phrase", "text"),
                 ("caption", "text"),
             ),  # fmt: skip
             splits=("train", "val", "test", "unseen", "pairs"),

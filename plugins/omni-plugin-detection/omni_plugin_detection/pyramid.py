@@ -91,7 +91,7 @@ def token_map(core_output: CoreOutput, slot: str, grid: Sequence[int] | None, *,
         )
     if not bool(core_output.valid(slot).all()):
         raise InputError(
-            f"Slot {slot!r} is absent or padded in some samples of the batch; this head needs the whole picture in each."
+            f"Slot {slot!r} is absent or padded in some samples of the batch; this head needs the whole picture."
         )
     return tokens_BLD.transpose(1, 2).unflatten(2, (rows, columns)).contiguous()
 

@@ -80,21 +80,29 @@ class SegmentationHead(Head):
 
     @torch.no_grad()
     def predict(
-        self, core_output: CoreOutput, *, label_embeddings_KE: Tensor, threshold: float = 0.5,
+        self, core_output: CoreOutput, *, label_embeddings_KE: Tensor | None = None, threshold: float = 0.5,
         size: tuple[int, int] | None = None,
     ) -> list[Prediction]:  # fmt: skip
         """A Prediction of LabelMasks for each picture.
 
         Args:
+            label_embeddings_KE: of the labels; needed.
             threshold: of the probability. size: height, width of the masks (bilinear); None = the map's own.
+
+        Raises:
+            InputError: no labels.
         """
+        if label_embeddings_KE is None:
+            raise InputError("segmentation: no labels; give label_embeddings_KE, from the model's own `encode`.")
         regions = self(core_output).values["regions_BHWE"]
         logits = self.match(regions, label_embeddings_KE.to(regions.device)).permute(0, 3, 1, 2).float()
         if size is not None:
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         chance = logits.sigmoid()
         return [
-            Prediction(value=LabelMasks(masks_KHW=item >= threshold, scores_K=item.amax((1, 2))), score=float(item.max()))
+            Prediction(
+                value=LabelMasks(masks_KHW=item >= threshold, scores_K=item.amax((1, 2))), score=float(item.max())
+            )
             for item in chance
         ]
 
@@ -103,7 +111,7 @@ def label_masks(targets: Mapping[str, Tensor], size: Sequence[int]) -> Tensor:
     """(B, K, h, w) in 0..1: how much of each cell is of things that a label names."""
     masks_BNHW = targets["masks"].float()
     valid_BN = targets.get("valid_masks", torch.ones(masks_BNHW.shape[:2], dtype=torch.bool))
-    cells = F.adaptive_avg_pool2d(masks_BNHW, tuple(size))
+    cells = F.adaptive_avg_pool2d(masks_BNHW, (size[0], size[1]))
     named_BNK = (targets["labels"][..., None] == targets["label_ids_K"]).any(2) & valid_BN[..., None]
     return torch.einsum("bnhw,bnk->bkhw", cells, named_BNK.to(cells.dtype)).clamp(max=1.0)
 
@@ -141,7 +149,7 @@ def segment(
     original = as_array(picture)
     frame = frame_of(model.processor.transforms[module.slot], *original.shape[:2])
     size = (max(1, round(frame.height)), max(1, round(frame.width)))
-    options = {"label_embeddings_KE": embeddings_KE, "threshold": threshold, "size": size}
+    options: dict[str, Any] = {"label_embeddings_KE": embeddings_KE, "threshold": threshold, "size": size}
     (found,) = predict(model, name, {module.slot: [original]}, progress=False, **options)
     masks = np.zeros((len(names), *original.shape[:2]), bool)
     top, left = round(frame.top), round(frame.left)

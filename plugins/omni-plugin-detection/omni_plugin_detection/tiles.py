@@ -24,8 +24,8 @@ class Tile:
 
 
 def make_tiles(height: int, width: int, *, tile: int, overlap: float) -> list[Tile]:
-    """Tiles of ``tile`` x ``tile`` pixels that cover a picture, row by row; neighbours share at least ``overlap`` of their
-    side. The last of a row and of a column end at the picture's border. A side shorter than a tile is one tile's.
+    """Tiles of ``tile`` x ``tile`` pixels that cover a picture, row by row; neighbours share at least ``overlap`` of
+    their side. The last of a row and of a column end at the picture's border. A side shorter than a tile is one tile's.
 
     Raises:
         ConfigError: a tile below 1 pixel, or an overlap outside 0..0.9.

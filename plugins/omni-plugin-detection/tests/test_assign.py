@@ -66,7 +66,9 @@ def test_sim_ota_agrees_with_a_loop_over_all_pairs(seed):
     index, iou = sim_ota(boxes, valid, predicted, objectness, points)
     for row in range(2):
         real = [box for box in range(3) if valid[row, box]]
-        owner, overlap = slow_sim_ota(boxes[row][real].tolist(), predicted[row].tolist(), objectness[row].tolist(), points)
+        owner, overlap = slow_sim_ota(
+            boxes[row][real].tolist(), predicted[row].tolist(), objectness[row].tolist(), points
+        )
         assert {p: real[b] for p, b in owner.items()} == {
             point: int(box) for point, box in enumerate(index[row]) if box >= 0
         }

@@ -68,7 +68,9 @@ def test_two_packages_agree_on_random_boxes():
         labels = rng.integers(0, 3, 3)
         truths.append(Truth(boxes_N4=boxes, labels_N=labels))
         moved = boxes + rng.normal(0, 3, (3, 4))
-        detections.append(found(*[(m.tolist(), float(rng.uniform()), int(k)) for m, k in zip(moved, labels, strict=True)]))
+        detections.append(
+            found(*[(m.tolist(), float(rng.uniform()), int(k)) for m, k in zip(moved, labels, strict=True)])
+        )
     ours = average_precision(detections, truths, backend="faster_coco_eval")
     peer = average_precision(detections, truths, backend="pycocotools")
     assert 0.2 < ours.ap < 0.9

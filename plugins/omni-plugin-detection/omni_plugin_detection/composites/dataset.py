@@ -48,9 +48,9 @@ class Composites(Dataset):
     samples whose things have none lack it); ``phrase`` (name of one of its things; in "pairs" with "left of ...");
     ``caption`` ("a cat left of a drum"; samples without such a pair lack it).
 
-    ``targets``: ``boxes`` (N, 4) float32 x0, y0, x1, y1 in pixels; ``labels`` (N, 2) the ids that are right for each box
-    (kind; 1000 + group of things); ``picture_size`` (1, 2) height, width; ``text_id``, ``crop_id``, ``audio_id`` the
-    ids of the label slots; ``phrase_box`` (1, 4); ``masks`` (N, H, W) with ``masks=True``. ``meta``: things, names,
+    ``targets``: ``boxes`` (N, 4) float32 x0, y0, x1, y1 in pixels; ``labels`` (N, 2) the ids that are right for each
+    box (kind; 1000 + group of things); ``picture_size`` (1, 2) height, width; ``text_id``, ``crop_id``, ``audio_id``
+    the ids of the label slots; ``phrase_box`` (1, 4); ``masks`` (N, H, W) with ``masks=True``. ``meta``: things, names,
     ``left_of`` pairs, ``swapped`` (the caption with its things exchanged).
 
     Args:
