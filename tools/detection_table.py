@@ -185,7 +185,7 @@ def pairs_table(model: Any, data: Any) -> dict[str, Any]:
     for index in range(len(data)):
         drawn, scene = data.draw(index), data.scene(index)
         names = [data.label_text(placed.thing, kind=False) for placed in scene.things]
-        (item,) = Detector(model, {"text": names}).detect([drawn.pixels_HWC], score_threshold=0.0)
+        (item,) = Detector(model, {"text": names}).detect([drawn.pixels_HWC], score_threshold=0.0, most=1000)
         found = item.value
         middles = []
         for label in range(2):

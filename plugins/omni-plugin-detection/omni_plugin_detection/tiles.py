@@ -60,12 +60,20 @@ def is_cut(boxes_N4: Tensor, tile: Tile, *, margin: float = CUT) -> Tensor:
 
 
 def merge(
-    found: Detections, cut_N: Tensor, tile_N: Tensor, *, inside: float = 0.6, joined: float = 0.2, most: int = 100
+    found: Detections,
+    cut_N: Tensor,
+    tile_N: Tensor,
+    *,
+    inside: float = 0.6,
+    piece: float = 0.3,
+    joined: float = 0.2,
+    most: int = 100,
 ) -> Detections:
     """One detection a thing, best first.
 
     Whole boxes come before cut ones, the better before the worse; a box of which ``inside`` lies within a kept one of
-    the same label is left out (overlap over the smaller box, as in SAHI, Akyon et al. 2022). Cut boxes of different
+    the same label is left out (overlap over the smaller box, as in SAHI, Akyon et al. 2022), a cut one already where
+    ``piece`` of it lies within a whole one, since where a piece ends is told badly. Cut boxes of different
     tiles that are left and overlap by ``joined`` of the smaller are pieces of one thing that is larger than the
     overlap of the tiles: they become the box around them, with the best score.
 
@@ -78,7 +86,10 @@ def merge(
     share_NN = overlap_of_smaller(boxes, boxes)
     kept: list[int] = []
     for row in range(len(boxes)):
-        if not any(labels[row] == labels[old] and share_NN[row, old] > inside for old in kept):
+        if not any(
+            labels[row] == labels[old] and share_NN[row, old] > (piece if cut[row] and not cut[old] else inside)
+            for old in kept
+        ):
             kept.append(row)
     groups: list[list[int]] = []
     for row in kept:

@@ -85,6 +85,13 @@ def test_the_whole_box_wins_over_its_better_scored_piece():
     assert made.boxes_N4.tolist() == [[50, 10, 80, 40]] and made.scores_N.tolist() == pytest.approx([0.6])
 
 
+def test_a_piece_that_lies_only_in_part_within_the_whole_box_is_a_piece_all_the_same():
+    found = detections([[48.0, 20, 64, 36], [56.0, 20, 74, 40]], [0.9, 0.6], [1, 1])  # half of the first in the second
+    made = merge(found, torch.tensor([True, False]), torch.tensor([0, 1]))
+    assert made.boxes_N4.tolist() == [[56, 20, 74, 40]]
+    assert len(merge(found, torch.tensor([False, False]), torch.tensor([0, 1]))) == 2  # two whole things
+
+
 def test_pieces_of_a_thing_larger_than_the_overlap_are_joined():
     found = detections([[20.0, 10, 64, 40], [48.0, 11, 100, 41]], [0.9, 0.7], [1, 1])
     made = merge(found, torch.tensor([True, True]), torch.tensor([0, 1]))

@@ -126,7 +126,7 @@ def render(scene: Scene, ground_HWC: np.ndarray, cut_out: Callable[[int], np.nda
         solid = np.asarray(thing)[..., 3] >= SOLID
         masks_NHW[:row, y : y + high, x : x + wide] &= ~solid
         masks_NHW[row, y : y + high, x : x + wide] = solid
-    return Drawn(pixels_HWC=np.asarray(picture), masks_NHW=masks_NHW, boxes_N4=boxes_of(masks_NHW))
+    return Drawn(pixels_HWC=np.array(picture), masks_NHW=masks_NHW, boxes_N4=boxes_of(masks_NHW))
 
 
 def boxes_of(masks_NHW: np.ndarray) -> np.ndarray:
