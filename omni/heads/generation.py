@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -69,10 +70,13 @@ def _driver_class() -> type:
 
 def _make_driver_class() -> type:
     try:
-        from transformers import DynamicCache, GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
+        from transformers import GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
         from transformers.modeling_outputs import CausalLMOutputWithPast
     except ImportError as error:
         raise MissingDependencyError("Generating text needs transformers: pip install 'omni-core[hf]'") from error
+
+    known = {field.name for field in fields(CausalLMOutputWithPast)}
+    cache_name = "cache" if "cache" in known else "past_key_values"  # as older releases of transformers call it
 
     class DecoderConfig(PretrainedConfig):
         model_type = "omni_token_decoder"
@@ -104,33 +108,17 @@ def _make_driver_class() -> type:
         def prepare_inputs_for_generation(
             self,
             input_ids: Tensor,
-            past_key_values: Any = None,
             attention_mask: Tensor | None = None,
             memory: Memory | None = None,
             use_cache: bool = True,
             **kwargs: Any,
         ) -> dict[str, Any]:
-            seen = 0 if past_key_values is None else past_key_values.get_seq_length()
-            return {
-                "input_ids": input_ids[:, seen:],
-                "past_key_values": past_key_values,
-                "memory": memory,
-                "use_cache": use_cache,
-            }
+            state = kwargs.get(cache_name)
+            seen = 0 if state is None else state.get_seq_length()
+            return {"input_ids": input_ids[:, seen:], "memory": memory, "state": state if use_cache else None}
 
-        def forward(
-            self,
-            input_ids: Tensor,
-            attention_mask: Tensor | None = None,
-            past_key_values: Any = None,
-            memory: Memory | None = None,
-            use_cache: bool = True,
-            **unused: Any,
-        ) -> Any:
-            cache = past_key_values if use_cache else None
-            if cache is None and use_cache:
-                cache = DynamicCache()
-            output = self.decoder(input_ids, memory, cache=cache)
-            return CausalLMOutputWithPast(logits=output.logits_RTV, past_key_values=cache)
+        def forward(self, input_ids: Tensor, memory: Memory | None = None, state: Any = None, **kwargs: Any) -> Any:
+            output = self.decoder(input_ids, memory, cache=state)
+            return CausalLMOutputWithPast(logits=output.logits_RTV, **{cache_name: state})
 
     return Driver

@@ -122,6 +122,22 @@ def test_a_batch_gives_what_each_sample_gives_alone():
         assert item.value == alone.value and item.score == pytest.approx(alone.score, abs=1e-9)
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_every_token_is_decoded_once(beams, monkeypatch):
+    made, lengths = head(), []
+    whole = type(made.decoder).forward
+
+    def counting(self, ids, memory=None, *, cache=None):
+        lengths.append((ids.shape[1], None if cache is None else cache.get_seq_length()))
+        return whole(self, ids, memory, cache=cache)
+
+    monkeypatch.setattr(type(made.decoder), "forward", counting)
+    made.predict(core_output(), num_beams=beams, min_new_tokens=4)
+    *steps, rescored = lengths
+    assert [length for length, _ in steps] == [1] * 4 and [seen for _, seen in steps] == [0, 1, 2, 3]
+    assert rescored == (4, None)
+
+
 def test_sampling_follows_the_seed_and_leaves_the_callers_state_alone():
     made, output = head(), core_output()
     torch.manual_seed(5)
