@@ -57,7 +57,7 @@ objectives = [
 train_dataloader = dict(
     dataset=dict(type="furniture3d", split="train", languages="en", shape="occupancy", shape_points=8192), batch_size=16
 )
-train_cfg = dict(max_iters=4500)
+train_cfg = dict(max_iters=4000)
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05, fused=True), dtype="auto"
 )
