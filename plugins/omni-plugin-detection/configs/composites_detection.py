@@ -13,6 +13,6 @@ objectives = [
     )
 ]
 train_dataloader = dict(
-    dataset=dict(type="composites", split="train", scenes=8000, kinds=0.5), batch_size=32, tables=True
+    dataset=dict(type="composites", split="train", scenes=8000, kinds=0.7), batch_size=32, tables=True
 )
 train_cfg = dict(max_iters=6000)
