@@ -175,6 +175,12 @@ class TaskMethods:
         given = {"num_beams": num_beams, "max_new_tokens": max_new_tokens, **dict(options or {})}
         return self.predict("captioning", head=head, batch_size=batch_size, options=given, **slots)
 
+    def reconstruct(
+        self, *, head: str | None = None, batch_size: int = 8, options: Mapping[str, Any] | None = None, **slots: Any
+    ) -> list[Prediction]:
+        """A shape of each sample, as the head's plugin gives it. See ``predict``."""
+        return self.predict("reconstruction", head=head, batch_size=batch_size, options=options, **slots)
+
     def answer(
         self, question: str | Sequence[str], *, choices: Sequence[str] | None = None, head: str | None = None,
         batch_size: int = 32, progress: Progress = None, options: Mapping[str, Any] | None = None, **slots: Any,

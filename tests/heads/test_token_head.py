@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from omni.errors import ConfigError, InputError
-from omni.heads.text_head import TextHead
+from omni.heads.token_head import TokenHead
 from omni.types import CoreOutput
 
 pytest.importorskip("transformers")
@@ -19,7 +19,7 @@ TOY = dict(vocabulary="word", vocab_size=7, begin_id=BEGIN, pad_id=PAD, end_id=E
 
 def head(spread=1.2, **settings):
     torch.manual_seed(3)
-    made = TextHead(width=16, **{**TOY, **settings}).double().eval()
+    made = TokenHead(width=16, **{**TOY, **settings}).double().eval()
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.ndim > 1:
