@@ -72,6 +72,7 @@ def measure(folder: Path, slots: tuple[str, ...], val: Any, test: Any) -> dict[s
     import torch
 
     import omni
+    from omni.errors import InputError
     from omni_plugin_vqa.calibration import calibration_error
 
     predictor = omni.load(str(folder))
@@ -83,7 +84,7 @@ def measure(folder: Path, slots: tuple[str, ...], val: Any, test: Any) -> dict[s
     try:
         kept = head.calibrate(held, held_labels, accuracy=KEPT_ACCURACY)
         found["val_coverage"] = kept.coverage
-    except omni.InputError:
+    except InputError:
         head.calibrate(held, held_labels)  # the question alone never answers as surely as that
     after = (logits / head.temperature).softmax(1).max(1)
     right, kept_B = after.indices == labels, after.values >= head.threshold

@@ -148,8 +148,9 @@ def test_coco_boxes_padded_make_batches(tmp_path):
     from omni.data.collate import collate_targets
 
     root = fixture.coco(tmp_path)
-    with pytest.raises(InputError, match="target 'boxes' has shape"):
-        collate_targets(list(CocoBoxes(root)))
+    ragged = collate_targets(list(CocoBoxes(root)))
+    assert ragged["boxes"].shape == (3, 2, 4) and ragged["valid_boxes"].sum(1).tolist() == [0, 1, 2]
+    assert ragged["class"][ragged["valid_class"]].tolist()[-2:] == [2, 0]
     targets = collate_targets(list(CocoBoxes(root, max_boxes=3)))
     assert targets["boxes"].shape == (3, 3, 4) and targets["class"].tolist()[2] == [2, 0, -100]
     assert targets["boxes"].isfinite().all(-1).sum(1).tolist() == [0, 1, 2]
