@@ -90,7 +90,7 @@ class CocoBoxes(PublishedLayout):
         edition: "2017" or "2014".
         crowd: "flag" keeps boxes of crowds, "drop" leaves them out.
         empty: whether pictures without a box are samples.
-        max_boxes: pad the targets to this many rows, so that all batches have one shape: NaN boxes, class -100 (which cross
+        max_boxes: pad the targets to this many rows, so that batches have one shape: NaN boxes, class -100 (which cross
             entropy ignores), crowd 0. A picture with more is refused. None = as many rows as boxes.
 
     Attributes:
