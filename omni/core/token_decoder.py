@@ -53,11 +53,11 @@ class Memory:
 
     Attributes:
         keys_values: of each block with cross-attention: (B, H, L, d) keys, (B, H, L, d) values.
-        bias_B11L: added to the logits: 0 at real tokens, very low at padding; None = no padding.
+        valid_B11L: bool, which of the tokens are read; None = all.
     """
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
-    bias_B11L: Tensor | None
+    valid_B11L: Tensor | None
 
 
 @dataclass(kw_only=True)
@@ -122,14 +122,14 @@ class CrossAttention(nn.Module):
         keys, values = both.permute(2, 0, 3, 1, 4).unbind(0)
         return keys.contiguous(), values.contiguous()
 
-    def forward(self, tokens_RTD: Tensor, keys_values: tuple[Tensor, Tensor], bias_B11L: Tensor | None) -> Tensor:
+    def forward(self, tokens_RTD: Tensor, keys_values: tuple[Tensor, Tensor], valid_B11L: Tensor | None) -> Tensor:
         """(R, T, D) -> (R, T, D); R is B, or a multiple of it whose rows of one sample stand together (beams): they
         share the sample's keys and values."""
         rows, length, width = tokens_RTD.shape
         keys, values = keys_values
         batch = keys.shape[0]
         q = self.query(tokens_RTD).view(batch, rows // batch * length, self.num_heads, -1).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias_B11L)
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=valid_B11L)
         branch = self.out(self.norm(mixed.transpose(1, 2).reshape(rows, length, width)))
         return branch if self.gate is None else branch * self.gate.tanh()
 
@@ -156,7 +156,7 @@ class DecoderBlock(nn.Module):
         tokens_RTD: Tensor,
         *,
         keys_values: tuple[Tensor, Tensor] | None,
-        bias_B11L: Tensor | None,
+        valid_B11L: Tensor | None,
         cache: KeyValueCache | None,
         layer: int,
     ) -> Tensor:
@@ -164,7 +164,7 @@ class DecoderBlock(nn.Module):
         branch = self.attention.causal(self.attention_norm(tokens_RTD), cache=cache, layer=layer)
         tokens_RTD = tokens_RTD + self.dropout(branch)
         if self.cross is not None and keys_values is not None:
-            branch = self.cross(self.cross_norm(tokens_RTD), keys_values, bias_B11L)
+            branch = self.cross(self.cross_norm(tokens_RTD), keys_values, valid_B11L)
             tokens_RTD = tokens_RTD + self.dropout(branch)
         return tokens_RTD + self.dropout(self.ffn(self.ffn_norm(tokens_RTD)))
 
@@ -178,10 +178,10 @@ class Bottleneck(nn.Module):
         self.attention = CrossAttention(width=width, memory_width=width, num_heads=num_heads)
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
 
-    def forward(self, memory_BLD: Tensor, bias_B11L: Tensor | None) -> Tensor:
+    def forward(self, memory_BLD: Tensor, valid_B11L: Tensor | None) -> Tensor:
         """(B, L, D) -> (B, K, D)."""
         query_BKD = self.query_KD.expand(memory_BLD.shape[0], -1, -1)
-        return self.norm(self.attention(query_BKD, self.attention.read(memory_BLD), bias_B11L))
+        return self.norm(self.attention(query_BKD, self.attention.read(memory_BLD), valid_B11L))
 
 
 class TokenDecoder(nn.Module):
@@ -259,16 +259,15 @@ class TokenDecoder(nn.Module):
         Raises:
             InputError: a sample of which nothing is real.
         """
-        bias = None
+        mask = None
         if valid_BL is not None and not bool(valid_BL.all()):
             if not bool(valid_BL.any(1).all()):
                 raise InputError("The decoder was given a sample without any real token to read.")
-            lowest = torch.finfo(hidden_BLD.dtype).min
-            bias = torch.zeros_like(valid_BL, dtype=hidden_BLD.dtype).masked_fill(~valid_BL, lowest)[:, None, None]
+            mask = valid_BL[:, None, None]
         if self.bottleneck is not None:
-            hidden_BLD, bias = self.bottleneck(hidden_BLD, bias), None
+            hidden_BLD, mask = self.bottleneck(hidden_BLD, mask), None
         crosses = [layer.cross for layer in self.layers if layer.cross is not None]
-        return Memory(keys_values=tuple(cross.read(hidden_BLD) for cross in crosses), bias_B11L=bias)
+        return Memory(keys_values=tuple(cross.read(hidden_BLD) for cross in crosses), valid_B11L=mask)
 
     def forward(
         self, ids_RT: Tensor, memory: Memory | None = None, *, cache: KeyValueCache | None = None
@@ -298,7 +297,7 @@ class TokenDecoder(nn.Module):
             states = block(
                 states,
                 keys_values=memory.keys_values[place] if reads and memory is not None else None,
-                bias_B11L=memory.bias_B11L if memory is not None else None,
+                valid_B11L=memory.valid_B11L if memory is not None else None,
                 cache=cache,
                 layer=layer,
             )

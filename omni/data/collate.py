@@ -61,7 +61,8 @@ def collate_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
 
     Arrays may be of different length in their first axis (boxes of a picture): they are padded with zeros to the
     longest, (B, N, ...), and a sample without the target is all padding. Beside every array there is its mask,
-    ``valid_NAME`` (B, N) bool, whether or not lengths differ in this batch.
+    ``valid_NAME`` (B, N) bool, whether or not lengths differ in this batch; and where a sample lacks the target, which
+    is not the same as an empty one, ``present_NAME`` (B,) bool.
 
     Raises:
         InputError: a target is no number, or shapes differ beyond the first axis; names the sample.
@@ -76,6 +77,8 @@ def collate_targets(samples: Sequence[Sample]) -> dict[str, Tensor]:
                     f"Target 'valid_{name}' has the name of the mask of target {name!r}; call it otherwise."
                 )
             made[name], made[f"valid_{name}"] = _pad_arrays(name, samples, arrays)
+            if any(array is None for array in arrays):
+                made[f"present_{name}"] = torch.tensor([array is not None for array in arrays])
         else:
             made[name] = _stack_numbers(arrays)
     return made

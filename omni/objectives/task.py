@@ -136,7 +136,9 @@ class Task(Objective):
         known_B = fp.any_present(self.slots) | True
         for name in self.target_names:
             value = self._target(fp, name)
-            if value.ndim == 1:
+            if f"present_{name}" in fp.batch.targets:
+                known_B = known_B & fp.batch.targets[f"present_{name}"]
+            elif value.ndim == 1:
                 known_B = known_B & (value.isfinite() if value.is_floating_point() else value != -100)
         return known_B
 

@@ -75,6 +75,15 @@ def test_beams_share_the_memory_of_their_sample(cross):
         made(ids[:5], made.read(hidden))
 
 
+def test_half_precision_reads_a_padded_memory():
+    made, ids = decoder().float(), tokens()
+    hidden, valid = states().float(), torch.tensor([[True] * 5, [True, True, False, False, False]])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made(ids, made.read(hidden, valid)).logits_RTV
+    exact = made(ids, made.read(hidden, valid)).logits_RTV
+    assert (found.float() - exact).abs().max() < 0.1 * exact.abs().max()
+
+
 def test_the_unimodal_half_does_not_read_the_memory():
     made, ids = decoder(num_unimodal_layers=2), tokens()
     first, second = (made(ids, made.read(states(seed=seed))) for seed in (1, 5))
@@ -97,7 +106,7 @@ def test_a_fresh_gate_is_shut_and_opens():
 def test_a_bottleneck_reads_a_memory_of_any_length():
     made = decoder(bottleneck=3)
     memory = made.read(states(length=9))
-    assert memory.keys_values[0][0].shape == (2, 2, 3, 8) and memory.bias_B11L is None
+    assert memory.keys_values[0][0].shape == (2, 2, 3, 8) and memory.valid_B11L is None
 
 
 def test_one_attention_by_hand():

@@ -106,6 +106,7 @@ def test_targets_of_different_length(processor):
     assert made["boxes"].shape == (3, 2, 4) and made["boxes"].dtype == torch.float32
     assert made["boxes"][1].eq(1).all() and made["boxes"][[0, 2]].eq(0).all()
     assert made["valid_boxes"].tolist() == [[False, False], [True, True], [False, False]]
+    assert made["present_boxes"].tolist() == [True, True, False]  # none in the picture is not the same as not known
     same = [Sample(id=str(i), values={}, targets={"y": [1, 2], "valid_y": 1}) for i in range(2)]
     with pytest.raises(InputError, match="valid_y"):
         processor.collate([(item, {}) for item in same])

@@ -1,5 +1,5 @@
 """easy-VQA over three seeds, beside the most frequent answer and a model of the question alone. The data set has to be
-built before (omni data build easy_vqa). OMNI_BENCH_VQA: where trainings are kept. Twenty minutes of one core a seed.
+built before (omni data build easy_vqa). OMNI_BENCH_VQA: where trainings are kept. Ten minutes of one core a seed.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from omni.data.building import frame
 from omni.data.building.archives import unpack_deb
 from omni.data.building.counter_rng import seed_of
 from omni.data.building.packages import obtain
@@ -36,7 +37,6 @@ _OPUS, _WORDS_A_MINUTE = 0.96, 160
 
 def main(argv: list[str] | None = None) -> int:
     """``omni data build furniture3d``; returns the exit status."""
-    frame = _m3mini("frame")
     parser = frame.builder_parser(
         f"omni data build {NAME}", f"Build the data set {NAME}.", folder=NAME, packages="apt-get download"
     )
@@ -81,7 +81,7 @@ def build_furniture(
     """
     if not 16 <= points <= 100_000:
         raise ConfigError(f"{NAME}: points is {points}; it must lie in 16 to 100000.")
-    frame, tell = _m3mini("frame"), progress or (lambda what, done, total: None)
+    tell = progress or (lambda what, done, total: None)
     catalogs = find_catalogs(cache=cache, given=given)
     models = [model for path in catalogs for model in read_catalog(path)]
     classes = classes_of((model.category for model in models), least=least, dropped=DROPPED)
